@@ -1,0 +1,1 @@
+"""What the user has: items, labels, groups; folders and tables; splits."""

@@ -1,0 +1,1 @@
+"""How a frozen graph runs fast on this machine."""

@@ -1,0 +1,1 @@
+"""Is it good, is it honest: metrics, intervals, calibration, baselines, verdict. Sees arrays only."""

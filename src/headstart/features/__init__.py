@@ -1,0 +1,1 @@
+"""Data x source -> arrays: decoded in parallel, cached on disk."""

@@ -1,0 +1,43 @@
+"""Features of a data set: one matrix, its columns in named blocks, one block a tap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.sources.base import Tap
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What one source said of n items.
+
+    Attributes:
+        taps: the blocks, in column order.
+        matrix: (n, D) float16 in the cache's precision; rows of failed items are zero.
+        failures: position of each item that could not be read -> the reason.
+        seconds: wall seconds spent embedding what was not cached.
+        cached: how many of the n came from the cache.
+    """
+
+    taps: tuple[Tap, ...]
+    matrix: NDArray[np.float16]
+    failures: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    cached: int = 0
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def columns(self, taps: Sequence[Tap]) -> NDArray[np.int64]:
+        """The column positions of `taps`, in their order."""
+        start = dict(zip(self.taps, np.cumsum([0] + [tap.width for tap in self.taps[:-1]]), strict=True))
+        return np.concatenate([np.arange(start[tap], start[tap] + tap.width) for tap in taps])
+
+    def select(self, taps: Sequence[Tap], rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """(n, d) float32 of the given blocks side by side, of `rows` or all."""
+        matrix = self.matrix if rows is None else self.matrix[rows]
+        return matrix[:, self.columns(taps)].astype(np.float32)

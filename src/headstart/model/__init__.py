@@ -1,0 +1,1 @@
+"""The artefact: layout, save, load, predict."""

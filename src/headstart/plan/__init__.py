@@ -1,0 +1,1 @@
+"""What to try, scored on the same folds, and which one ships."""

@@ -1,0 +1,1 @@
+"""What was learned before: the catalogue, and one provider per origin."""

@@ -1,0 +1,144 @@
+"""What a source is: a frozen graph that turns prepared items into pooled features of several depths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+GRAPH_FILE = "graph.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+SOURCE_FILE = "source.json"
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How an image becomes the graph's input `image`: (n, 3, size, size) float32, RGB, (x / 255 - mean) / std.
+
+    Attributes:
+        resize: "squash" to size x size whatever the shape; "crop": short side to size / crop_fraction, then the middle.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: Literal["squash", "crop"] = "squash"
+    crop_fraction: float = 1.0
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    kind: Literal["image"] = "image"
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """How a text becomes the graph's inputs `input_ids` and `attention_mask`: (n, t) int64.
+
+    The tokenizer is the `tokenizers` JSON file beside the graph. `token_type_ids`, where a graph wants them, are zeros
+    made inside the graph by the export, never fed.
+    """
+
+    max_tokens: int
+    pad_id: int = 0
+    prefix: str = ""
+    kind: Literal["text"] = "text"
+
+
+SourceInput = ImageInput | TextInput
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One pooled output of the graph: (n, width) float32 under its own name.
+
+    Attributes:
+        name: the graph's output, "stage3.mean".
+        depth: 0 nearest the input; the largest depth is the last layer.
+        pooling: "mean", "max" or "first" (first two tokens side by side).
+    """
+
+    name: str
+    depth: int
+    pooling: Literal["mean", "max", "first"]
+    width: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """An exported source on disk.
+
+    Attributes:
+        fingerprint: sha256 hex over the graph, the tokenizer and the input description; same fingerprint, same features.
+        directory: holds GRAPH_FILE, SOURCE_FILE and, for text, TOKENIZER_FILE.
+        taps: in graph output order, shallow first. The taps of the greatest depth are "the last layer".
+    """
+
+    name: str
+    modality: Literal["image", "text"]
+    origin: str
+    licence: str
+    parameters: int
+    fingerprint: str
+    directory: Path
+    input: SourceInput
+    taps: tuple[Tap, ...]
+
+    @property
+    def graph(self) -> Path:
+        return self.directory / GRAPH_FILE
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.directory / TOKENIZER_FILE
+
+    @property
+    def width(self) -> int:
+        """D: the columns of all taps side by side."""
+        return sum(tap.width for tap in self.taps)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the catalogue: a source that exists, whether or not it is installed here."""
+
+    name: str
+    modality: Literal["image", "text"]
+    origin: str
+    licence: str
+    parameters: int
+    input: str
+    sha256: str
+    installed: bool
+    install: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a provider says of the graph it wrote; the catalogue adds the fingerprint and files it."""
+
+    name: str
+    modality: Literal["image", "text"]
+    origin: str
+    licence: str
+    parameters: int
+    input: SourceInput
+    taps: tuple[Tap, ...]
+
+
+class Provider(Protocol):
+    """Where sources come from. One file each; registered under headstart.providers."""
+
+    def entries(self) -> list[Entry]:
+        """What this provider can name without a hub; empty where sources are found by reference only."""
+
+    def accepts(self, reference: str) -> bool:
+        """True if `reference` (a catalogue name, "timm/...", a path) is this provider's to export."""
+
+    def key(self, reference: str) -> str:
+        """A cheap identity of what would be exported (weights' hash, library version); same key, same export."""
+
+    def export(self, reference: str, directory: Path) -> Exported:
+        """Write GRAPH_FILE (and TOKENIZER_FILE) into an empty `directory`.
+
+        Raises:
+            SourceError: the weights are not there or not what their hash says.
+            MissingLayerError: a package is absent.
+        """
