@@ -33,10 +33,11 @@ class FittedHead(Protocol):
     """A head after fitting.
 
     Attributes:
-        loo_scores: (n, C) float64 scores of each training item from a fit that did not see it (nor its group).
+        loo_scores: (n, C) float64 scores of each training item from a fit that did not see it (nor its group); None
+            for a head that could only find them by fitting again and again (boosted trees): its caller has folds.
     """
 
-    loo_scores: NDArray[np.float64]
+    loo_scores: NDArray[np.float64] | None
 
     def scores(self, x: Floats) -> NDArray[np.float64]:
         """(m, C) float64 uncalibrated scores of x (m, d); the class with the largest is the prediction.
@@ -70,4 +71,4 @@ class Head(Protocol):
         """
 
     def restore(self, state: HeadState) -> FittedHead:
-        """The fitted head from its state (loo_scores empty)."""
+        """The fitted head from its state (loo_scores None)."""

@@ -1,0 +1,111 @@
+"""Out-of-fold predictions: every candidate on the same folds, each fold predicted by a fit that never saw it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.splits import Fold
+from headstart.evidence.calibration import Calibration
+from headstart.heads.base import FittedHead, Head
+from headstart.plan.views import FittedView, View
+from headstart.tasks import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What every candidate is scored on.
+
+    Attributes:
+        target: labels of the n items.
+        folds: the splits; time-ordered ones leave the earliest items untested.
+        groups: (n,) codes or None.
+        weights: (n,) item weights or None.
+    """
+
+    target: Target
+    folds: list[Fold]
+    groups: NDArray[np.int64] | None
+    weights: NDArray[np.float64] | None
+    seed: int
+
+    def tested(self) -> NDArray[np.int64]:
+        """The positions that some fold tests, ascending."""
+        return np.sort(np.concatenate([fold.test for fold in self.folds]))
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """What a candidate said of items it had not seen.
+
+    Attributes:
+        scores: (n, C) uncalibrated; rows that no fold tests are zero.
+        probabilities: (n, C) calibrated on training items only (regression: the prediction).
+        seconds: wall time of all folds.
+    """
+
+    scores: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A candidate fitted on all items."""
+
+    view: FittedView
+    head: FittedHead
+    calibration: Calibration
+
+
+def crossfit(view: View, head: Head, problem: Problem) -> OutOfFold:
+    """Fit on each fold's training items, calibrate on their leave-one-out scores, predict its test items.
+
+    A head without closed-form leave-one-out scores (boosted trees) is calibrated, for each fold, on the out-of-fold
+    scores of the other folds: one scalar, and never the labels of the fold it is applied to.
+    """
+    start = time.perf_counter()
+    n, task = len(problem.target), problem.target.task
+    scores = np.zeros((n, problem.target.n_outputs))
+    probabilities = np.zeros_like(scores)
+    pending: list[Fold] = []
+    for fold in problem.folds:
+        fitted_view = view.fit(fold.train)
+        fitted = _fit(head, fitted_view, fold.train, problem)
+        scores[fold.test] = fitted.scores(fitted_view.matrix(fold.test))
+        if fitted.loo_scores is None:
+            pending.append(fold)
+        else:
+            calibration = Calibration.fit(task, fitted.loo_scores, problem.target.take(fold.train))
+            probabilities[fold.test] = calibration.probabilities(scores[fold.test])
+    for fold in pending:
+        others = np.setdiff1d(problem.tested(), fold.test)
+        calibration = Calibration.fit(task, scores[others], problem.target.take(others))
+        probabilities[fold.test] = calibration.probabilities(scores[fold.test])
+    return OutOfFold(scores, probabilities, time.perf_counter() - start)
+
+
+def fit_all(view: View, head: Head, problem: Problem, out_of_fold: OutOfFold) -> Fitted:
+    """Fit on every item; calibrate on exact leave-one-out scores, or on the out-of-fold ones where a head has none."""
+    rows = np.arange(len(problem.target))
+    fitted_view = view.fit(rows)
+    fitted = _fit(head, fitted_view, rows, problem)
+    if fitted.loo_scores is None:
+        tested = problem.tested()
+        calibration = Calibration.fit(problem.target.task, out_of_fold.scores[tested], problem.target.take(tested))
+    else:
+        calibration = Calibration.fit(problem.target.task, fitted.loo_scores, problem.target)
+    return Fitted(fitted_view, fitted, calibration)
+
+
+def _fit(head: Head, view: FittedView, rows: NDArray[np.int64], problem: Problem) -> FittedHead:
+    return head.fit(
+        view.matrix(rows),
+        problem.target.take(rows),
+        weights=None if problem.weights is None else problem.weights[rows],
+        groups=None if problem.groups is None else problem.groups[rows],
+        seed=problem.seed,
+    )
