@@ -1,0 +1,102 @@
+"""Candidates: source x strategy. Which ones exist for a data set, and what each would cost to try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from headstart import registry
+from headstart.errors import OptionError
+from headstart.heads.base import Head
+from headstart.plan.views import NO_SOURCE, View
+from headstart.tasks import Task
+
+SCREENING_HEAD = "ridge"
+FROZEN_HEADS = ("ridge", "logistic", "means", "knn")
+BASELINE_HEADS = {
+    "hog": ("ridge", "boosted-trees"),
+    "tfidf": ("sparse-linear", "boosted-trees"),
+    "columns": ("ridge", "boosted-trees"),
+}
+
+# Multiply-adds a second of one slow core on float64 factorisations; estimates only decide what is not worth starting.
+_FLOPS = 2e10
+# eigh costs about this many n^3 (tridiagonal reduction runs at memory speed).
+_EIGH = 12.0
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A view and a head.
+
+    Attributes:
+        strategy: its name in reports and for --strategy: "frozen-ridge-all", "hog-boosted-trees".
+    """
+
+    view: View
+    head_name: str
+    strategy: str
+
+    @property
+    def source(self) -> str:
+        return self.view.source
+
+    @property
+    def transfer(self) -> bool:
+        return self.view.source != NO_SOURCE
+
+    @property
+    def head(self) -> Head:
+        head: Head = registry.get("headstart.heads", self.head_name)
+        return head
+
+    @property
+    def cost(self) -> float:
+        """Relative cost of one prediction: the graph's parameters in millions; searching neighbours costs a little."""
+        return self.view.cost + (0.001 if self.head_name == "knn" else 0.0)
+
+    def estimated_seconds(self, n: int, folds: int) -> float:
+        """A rough time to cross-fit on n items, before anything of the kind has been timed."""
+        smaller = min(n, self.view.width)
+        once = (n * self.view.width * smaller + _EIGH * smaller**3) / _FLOPS
+        return once * (folds + 1) * (3.0 if self.head_name == "logistic" else 1.0)
+
+
+def frozen(view: View, head: str) -> Candidate:
+    """A head on a frozen view."""
+    return Candidate(view, head, f"frozen-{head}-{view.detail}")
+
+
+def baselines(view: View, task: Task) -> list[Candidate]:
+    """The no-transfer candidates of a view that knows nothing: a linear model and boosted trees."""
+    found = [Candidate(view, head, f"{view.detail}-{head}") for head in BASELINE_HEADS[view.detail]]
+    return [candidate for candidate in found if candidate.head.supports(task)]
+
+
+def frozen_heads(strategies: Sequence[str], task: Task) -> list[str]:
+    """The heads to try on frozen views, given --strategy (all that support the task if none is named).
+
+    Raises:
+        OptionError: a strategy that does not exist.
+    """
+    offered = [head for head in FROZEN_HEADS if _head(head).supports(task)]
+    if not strategies:
+        return offered
+    asked = []
+    for strategy in strategies:
+        name = strategy.removeprefix("frozen-").removeprefix("frozen")
+        if strategy != "frozen" and name not in offered:
+            near = get_close_matches(strategy, [f"frozen-{head}" for head in offered], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise OptionError(
+                f"strategy {strategy!r} does not exist for a {task} task: expected 'frozen' (all of them) or "
+                f"{', '.join(f'frozen-{head}' for head in offered)}{hint}"
+            )
+        asked += offered if strategy == "frozen" else [name]
+    return [head for head in offered if head in asked]
+
+
+def _head(name: str) -> Head:
+    head: Head = registry.get("headstart.heads", name)
+    return head
