@@ -39,6 +39,7 @@ class Dataset:
         groups: (n,) int64 codes of what must stay on one side of a split (a patient), or None.
         times: (n,) float64 for time-ordered splits, or None.
         columns: table only: the d feature names.
+        input: the table column that held the items, or None for a folder.
         skipped: items left out while reading, with reasons.
         notes: what was inferred, one sentence each, to be said aloud.
     """
@@ -51,6 +52,7 @@ class Dataset:
     groups: NDArray[np.int64] | None = None
     times: NDArray[np.float64] | None = None
     columns: tuple[str, ...] = ()
+    input: str | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 

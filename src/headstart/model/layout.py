@@ -1,0 +1,142 @@
+"""What a .headstart file holds, declared as data.
+
+    manifest.json            every other member with its sha256 and size (written by the archive itself)
+    model.json               ModelCard: task, classes, views, head settings, calibration, provenance
+    report.json              the evidence of the fit, without wall-clock times
+    head.safetensors         the head's arrays
+    view-K.onnx              kind "source": the frozen graph, cut down to the taps in use
+    view-K.tokenizer.json    text sources: the tokenizer
+    view-K.safetensors       kinds "tfidf" and "rows": what was fitted on the training items
+
+Nothing in it is code; nothing is executed on load. The same data, options and seed give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from headstart.errors import ArtefactError
+from headstart.sources.base import ImageInput, SourceInput, Tap, TextInput
+from headstart.tasks import TASKS
+
+CARD = "model.json"
+REPORT = "report.json"
+HEAD = "head.safetensors"
+
+
+def graph_member(view: int) -> str:
+    """The ONNX member of a view."""
+    return f"view-{view}.onnx"
+
+
+def tokenizer_member(view: int) -> str:
+    """The tokenizer member of a view."""
+    return f"view-{view}.tokenizer.json"
+
+
+def arrays_member(view: int) -> str:
+    """The arrays member of a view."""
+    return f"view-{view}.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """model.json.
+
+    Attributes:
+        views: for each view its kind and settings; for kind "source" also source, fingerprint, licence, origin,
+            precision, input and taps.
+        head: {"kind", "settings"}.
+        columns: the feature columns of a table model, in order.
+        input: the table column that held the items, or None.
+        data: what it was fitted on: name, n, seed.
+        versions: of headstart and the libraries that computed it.
+    """
+
+    name: str
+    modality: str
+    task: str
+    classes: tuple[str, ...]
+    views: tuple[Mapping[str, Any], ...]
+    head: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    columns: tuple[str, ...]
+    input: str | None
+    data: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    def json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, value: Any) -> ModelCard:
+        """From JSON that may be anything.
+
+        Raises:
+            ArtefactError: a key is missing, or a value is of the wrong kind.
+        """
+        kinds: dict[str, type | tuple[type, ...]] = {
+            "name": str, "modality": str, "task": str, "classes": list, "views": list, "head": dict,
+            "calibration": dict, "columns": list, "input": (str, type(None)), "data": dict, "versions": dict,
+        }  # fmt: skip
+        if not isinstance(value, dict):
+            raise ArtefactError(f"{CARD} is not an object: the file is damaged")
+        for key, kind in kinds.items():
+            if not isinstance(value.get(key, ...), kind):
+                raise ArtefactError(f"{CARD}: {key!r} is missing or of the wrong kind: the file is damaged")
+        strings = [*value["classes"], *value["columns"], *value["versions"].values()]
+        whole = (
+            value["task"] in TASKS
+            and value["modality"] in ("image", "text", "table")
+            and all(isinstance(s, str) for s in strings)
+            and all(isinstance(view, dict) and isinstance(view.get("kind"), str) for view in value["views"])
+            and value["views"]
+            and value["classes"]
+        )
+        if not whole:
+            raise ArtefactError(f"{CARD}: task, modality, classes or views are not what they should be: damaged file")
+        return cls(**{key: tuple(value[key]) if kinds[key] is list else value[key] for key in kinds})
+
+
+def input_json(value: SourceInput) -> dict[str, Any]:
+    """An input description as plain JSON values."""
+    return asdict(value)
+
+
+def parse_input(value: Any) -> SourceInput:
+    """The input description from JSON that may be anything.
+
+    Raises:
+        ArtefactError: it is not one.
+    """
+    try:
+        if value["kind"] == "image":
+            described = {**value, "mean": tuple(map(float, value["mean"])), "std": tuple(map(float, value["std"]))}
+            image = ImageInput(**described)
+            if 8 <= int(image.size) <= 4096 and len(image.mean) == len(image.std) == 3 and min(image.std) > 0:
+                return image
+        elif value["kind"] == "text":
+            text = TextInput(**value)
+            if 1 <= int(text.max_tokens) <= 1 << 20 and isinstance(text.prefix, str):
+                return text
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise ArtefactError(f"{CARD}: the input description of a view is not one: damaged file")
+
+
+def parse_taps(value: Any) -> tuple[Tap, ...]:
+    """The taps from JSON that may be anything.
+
+    Raises:
+        ArtefactError: they are not taps.
+    """
+    try:
+        taps = tuple(Tap(**tap) for tap in value)
+        if taps and all(isinstance(t.name, str) and 1 <= int(t.width) <= 1 << 20 for t in taps):
+            return taps
+    except TypeError:
+        pass
+    raise ArtefactError(f"{CARD}: the taps of a view are not taps: damaged file")

@@ -1,0 +1,139 @@
+"""Model to artefact and back: which bytes go in, and how the parts come out again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import registry
+from headstart.errors import ArtefactError, OptionError
+from headstart.evidence.calibration import Calibration
+from headstart.heads.base import FittedHead, HeadState
+from headstart.model import layout
+from headstart.model.archive import Archive, open_archive, write_archive
+from headstart.model.featurisers import Featuriser, HogFeaturiser, RowsFeaturiser, SourceFeaturiser, TfidfFeaturiser
+from headstart.model.layout import ModelCard
+from headstart.model.model import Model
+from headstart.plan.crossfit import Fitted
+from headstart.plan.views import ViewState
+
+
+def write(path: Path, fitted: Fitted, card: Mapping[str, Any], report: Mapping[str, Any], precisions: Mapping[str, str]) -> None:
+    """Write a fitted candidate as an artefact.
+
+    Args:
+        card: the ModelCard fields that the fit knows: name, modality, task, classes, columns, input, data, versions.
+        report: the evidence, without wall-clock times.
+        precisions: source name -> precision its features were computed in.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    from safetensors.numpy import save as save_arrays
+
+    parts: dict[str, bytes | Path] = {}
+    views = [_pack_view(k, state, precisions, parts) for k, state in enumerate(fitted.view.states())]
+    head = fitted.head.state()
+    parts[layout.HEAD] = save_arrays({name: np.ascontiguousarray(array) for name, array in head.arrays.items()})
+    whole = ModelCard(
+        **card,
+        views=tuple(views),
+        head={"kind": head.kind, "settings": dict(head.settings)},
+        calibration=fitted.calibration.state(),
+    )
+    parts[layout.CARD] = _json(whole.json())
+    parts[layout.REPORT] = _json(report)
+    write_archive(path, parts)
+
+
+def _pack_view(k: int, state: ViewState, precisions: Mapping[str, str], parts: dict[str, bytes | Path]) -> dict[str, Any]:
+    from safetensors.numpy import save as save_arrays
+
+    from headstart.sources.pack import pack
+
+    described: dict[str, Any] = {"kind": state.kind, "settings": dict(state.settings)}
+    if state.arrays:
+        parts[layout.arrays_member(k)] = save_arrays({n: np.ascontiguousarray(a) for n, a in state.arrays.items()})
+    if state.source is not None:
+        source, precision = state.source, precisions[state.source.name]
+        parts[layout.graph_member(k)] = pack(source, state.taps, precision)
+        if source.modality == "text":
+            parts[layout.tokenizer_member(k)] = source.tokenizer
+        described |= {
+            "source": source.name,
+            "origin": source.origin,
+            "licence": source.licence,
+            "fingerprint": source.fingerprint,
+            "precision": precision,
+            "input": layout.input_json(source.input),
+            "taps": [asdict(tap) for tap in state.taps],
+        }
+    return described
+
+
+def load(path: str | Path) -> Model:
+    """Load a model. Nothing in the file is executed; every member is checked against its hash.
+
+    Raises:
+        ArtefactError: the file is missing, damaged, hostile, or from a later version.
+    """
+    with open_archive(Path(path)) as archive:
+        card = ModelCard.parse(archive.json(layout.CARD))
+        report = archive.json(layout.REPORT)
+        folder = tempfile.TemporaryDirectory(prefix="headstart-")
+        views = tuple(_open_view(k, view, archive, Path(folder.name)) for k, view in enumerate(card.views))
+        head = _open_head(card, archive)
+        try:
+            calibration = Calibration.restore(dict(card.calibration))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtefactError(f"{path}: the calibration cannot be read ({error}): damaged file") from None
+    return Model(card, report, Path(path), views, head, calibration, (folder,))
+
+
+def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) -> Featuriser:
+    kind = view["kind"]
+    try:
+        if kind == "source":
+            taps, described = layout.parse_taps(view["taps"]), layout.parse_input(view["input"])
+            text = described.kind == "text"
+            tokenizer = archive.extract(layout.tokenizer_member(k), folder) if text else None
+            graph = archive.extract(layout.graph_member(k), folder)
+            return SourceFeaturiser(graph, tokenizer, described, taps, str(view["precision"]))
+        if kind == "hog":
+            return HogFeaturiser()
+        if kind == "tfidf":
+            from headstart.features.tfidf import Vocabulary
+
+            return TfidfFeaturiser(Vocabulary.restore(archive.arrays(layout.arrays_member(k)), view["settings"]))
+        if kind == "rows":
+            from headstart.features.rows import RowScaler
+
+            return RowsFeaturiser(RowScaler.restore(archive.arrays(layout.arrays_member(k)), view["settings"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"view {k} of kind {kind!r} cannot be read ({error}): damaged file") from None
+    raise ArtefactError(f"view {k} is of unknown kind {kind!r}: upgrade headstart")
+
+
+def _open_head(card: ModelCard, archive: Archive) -> FittedHead:
+    try:
+        kind, settings = card.head["kind"], card.head["settings"]
+        head = registry.get("headstart.heads", kind)
+        fitted: FittedHead = head.restore(HeadState(kind, archive.arrays(layout.HEAD), settings))
+    except OptionError:
+        raise ArtefactError(f"its head is of unknown kind {kind!r}: upgrade headstart, or install its plug-in") from None
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ArtefactError(f"its head cannot be read ({error}): damaged file") from None
+    return fitted
+
+
+def _json(value: Any) -> bytes:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False).encode()
+
+
