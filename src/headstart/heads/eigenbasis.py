@@ -1,0 +1,162 @@
+"""The items in the eigenbasis of their centred, scaled Gram matrix: one factorisation that serves every penalty.
+
+With Z (n, d) the scaled features centred at their weighted mean, D = diag(w) and s = sqrt(w / sum w):
+
+    primal, d <= n:  Z^T D Z = V diag(values) V^T            (d, d), rows of the items: P = Z V
+    dual,   n < d:   D^1/2 Z Z^T D^1/2 = U diag(values) U^T  (n, n), rows of the items: P = D^-1/2 U diag(values)^1/2
+
+An L2 penalty does not see a rotation, so ridge, logistic regression and discriminants fitted on P (n, r),
+r <= min(n - 1, d), are those of Z, and P^T D P is diagonal.
+
+Both matrices are accumulated and factorised in float64. The smallest penalties are about 1e-5 of the mean eigenvalue
+and the largest eigenvalue may be hundreds of times the mean: float32's eigenvalue error, 1e-7 of the largest, would
+reach the order of the penalty.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.linalg import eigh
+from scipy.linalg.blas import dsyrk
+
+from headstart.heads.base import Floats
+from headstart.heads.moments import Moments, NormalEquations, mean_eigenvalue, mirror
+from headstart.heads.rows import chunks, working_dtype
+from headstart.heads.scaling import Scaling
+
+Array = NDArray[np.float64]
+
+# A weight below this share of the largest counts as this share: an item of weight zero then has its residuals like
+# any other, and moves the fit by less than rounding does.
+WEIGHT_FLOOR = 1e-10
+# Above this size eigh uses the driver that needs no workspace of twice the matrix.
+LOW_MEMORY_SIZE = 3000
+
+
+@dataclass(frozen=True, eq=False)
+class Eigenbasis(ABC):
+    """What both factorisations offer.
+
+    Attributes:
+        x: (n, d) the features as given.
+        scaling: their scaling, centred at the weighted mean.
+        weights: (n,) weights, floored.
+        values: (r,) eigenvalues, none negative.
+        mean: the mean eigenvalue, which penalties are relative to.
+        vectors: the eigenvectors: see the subclasses.
+    """
+
+    x: Floats
+    scaling: Scaling
+    weights: Array
+    values: Array
+    mean: float
+    vectors: Array
+
+    @abstractmethod
+    def rows(self, index: slice | NDArray[np.int64]) -> Floats:
+        """(m, r) the items of `index` in the eigenbasis, in the features' working precision."""
+
+    @abstractmethod
+    def to_features(self, coefficients: Array) -> Array:
+        """(d, C) float64 coefficients on the scaled features, of (r, C) ones on the eigenbasis."""
+
+
+def floor_weights(weights: Array) -> Array:
+    """Weights (n,), none below WEIGHT_FLOOR of the largest."""
+    return np.asarray(np.maximum(weights, WEIGHT_FLOOR * weights.max()))
+
+
+def factorise(x: Floats, weights: Array) -> Eigenbasis:
+    """The eigenbasis of x (n, d) under positive weights (n,), by the smaller of the two matrices."""
+    if len(x) < x.shape[1]:
+        return Dual.of(x, weights)
+    return Primal.of(x, Moments.from_batch(x, np.zeros((len(x), 0)), weights).normal_equations(), weights)
+
+
+def decompose(a: Array) -> tuple[Array, Array]:
+    """Eigenvalues (ascending, clipped at zero) and eigenvectors of a symmetric matrix, which is overwritten."""
+    driver: Literal["evd", "evr"] = "evd" if len(a) <= LOW_MEMORY_SIZE else "evr"
+    values, vectors = eigh(a, driver=driver, overwrite_a=True, check_finite=False)
+    return np.maximum(values, 0.0), vectors
+
+
+class Primal(Eigenbasis):
+    """By the Gram matrix of the columns; `vectors` is V (d, d)."""
+
+    @classmethod
+    def of(cls, x: Floats, normal: NormalEquations, weights: Array) -> Primal:
+        """From the items' normal equations, whose Gram matrix is overwritten."""
+        mean = mean_eigenvalue(float(np.trace(normal.gram)), *x.shape)
+        values, vectors = decompose(normal.gram)
+        return cls(x, normal.scaling, weights, values, mean, vectors)
+
+    def rows(self, index: slice | NDArray[np.int64]) -> Floats:
+        """(m, d) the items of `index` in the eigenbasis."""
+        return self.project(index, working_dtype(self.x))
+
+    def project(self, index: slice | NDArray[np.int64], dtype: DTypeLike) -> Floats:
+        """(m, d) the items of `index` in the eigenbasis, computed in `dtype`."""
+        rows: Floats = self.scaling.apply(self.x[index], dtype) @ self.vectors.astype(dtype, copy=False)
+        return rows
+
+    def to_features(self, coefficients: Array) -> Array:
+        """(d, C) coefficients on the scaled features."""
+        return np.asarray(self.vectors @ coefficients)
+
+
+class Dual(Eigenbasis):
+    """By the kernel matrix of the items; `vectors` is U (n, n - 1), orthogonal to s."""
+
+    @classmethod
+    def of(cls, x: Floats, weights: Array) -> Dual:
+        """From the items themselves."""
+        scaling = Scaling.fit(x, weights)
+        root = np.sqrt(weights)
+        kernel = _kernel(x, scaling, root)
+        trace = float(np.trace(kernel))
+        # s has eigenvalue zero. Lifted above all others it leaves the null space, and what remains of U are the n - 1
+        # directions orthogonal to s, null ones included.
+        kernel += np.outer(root, root) * ((2.0 * trace + 1.0) / weights.sum())
+        values, vectors = decompose(kernel)
+        mean = mean_eigenvalue(trace, *x.shape)
+        return cls(x, scaling, weights, values[:-1], mean, vectors[:, :-1])
+
+    def rows(self, index: slice | NDArray[np.int64]) -> Floats:
+        """(m, n - 1) the items of `index` in the eigenbasis."""
+        rows = self.vectors[index] * (np.sqrt(self.values) / np.sqrt(self.weights[index])[:, None])
+        return rows.astype(working_dtype(self.x), copy=False)
+
+    def to_features(self, coefficients: Array) -> Array:
+        """(d, C) coefficients on the scaled features; directions in which no item differs get none."""
+        inverse = np.where(self.values > 1e-12 * self.values.max(initial=0.0), self.values, np.inf) ** -0.5
+        return self.combine(self.vectors @ (inverse[:, None] * coefficients))
+
+    def combine(self, dual: Array) -> Array:
+        """(d, C): Z^T D^1/2 dual, for dual (n, C) orthogonal to s."""
+        dual = np.sqrt(self.weights)[:, None] * dual
+        out = np.empty((self.x.shape[1], dual.shape[1]))
+        for columns in chunks(self.x.shape[1], 8 * len(self.x)):
+            out[columns] = _scaled_columns(self.x, self.scaling, columns).T @ dual
+        return out
+
+
+def _scaled_columns(x: Floats, scaling: Scaling, columns: slice) -> Array:
+    return (x[:, columns] - scaling.center[columns]) * scaling.factor[columns]
+
+
+def _kernel(x: Floats, scaling: Scaling, root: Array) -> Array:
+    """D^1/2 Z Z^T D^1/2 (n, n) float64, over chunks of columns, exactly orthogonal to s up to rounding."""
+    n = len(x)
+    kernel = np.zeros((n, n), order="F")
+    for columns in chunks(x.shape[1], 8 * n):
+        block = _scaled_columns(x, scaling, columns)  # (n, m)
+        block *= root[:, None]
+        kernel = dsyrk(1.0, block.T, trans=True, beta=1.0, c=kernel, overwrite_c=True)
+    mirror(kernel)
+    return kernel

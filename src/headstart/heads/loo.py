@@ -1,0 +1,201 @@
+"""Exact leave-one-out and leave-one-group-out of ridge, for every penalty, from one factorisation.
+
+With the hat matrix H (intercept included) of the weighted problem and the weighted residuals r = D^1/2 (y - fit), the
+residuals of group g from the fit without it are
+
+    (I - H_gg)^-1 r_g,    for one item  r_i / (1 - h_i)    (the Allen / PRESS identity; Cook & Weisberg 1982)
+
+Both I - H and r are spectral functions of the penalty on one set of rows F (n, r):
+
+    r     = offset * D^1/2 (y - mean y) + F diag(g) signal
+    I - H = offset * (I - s s^T)        + F diag(g) F^T            s = sqrt(w / sum w), from the intercept
+
+    primal: offset 1, F = D^1/2 Z V, g = -1 / (values + penalty),      signal = F^T D^1/2 (y - mean y)
+    dual:   offset 0, F = U,         g = penalty / (values + penalty), signal the same
+
+In the dual all terms of 1 - h_i are positive, so nothing cancels however small the penalty is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from headstart.heads.base import Floats
+from headstart.heads.eigenbasis import Dual, Primal
+from headstart.heads.moments import Moments
+from headstart.heads.rows import chunks, group_rows, working_dtype
+
+Array = NDArray[np.float64]
+
+# 1 - h_i is positive; below this it is rounding.
+GAP_FLOOR = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class RidgePath:
+    """The ridge fits of y on x at every penalty.
+
+    Attributes:
+        basis: the items' eigenbasis, and the items.
+        y: (n, C) float64 targets; y_mean: (C,) their weighted mean.
+        signal: (r, C) the targets in the eigenbasis.
+    """
+
+    basis: Primal | Dual
+    y: Array
+    y_mean: Array
+    signal: Array
+
+    @classmethod
+    def of(cls, x: Floats, y: Array, weights: Array) -> RidgePath:
+        """Factorise for x (n, d) under positive weights (n,): by d x d where d <= n, else by n x n."""
+        if x.shape[1] <= len(x):
+            normal = Moments.from_batch(x, y, weights).normal_equations()
+            primal = Primal.of(x, normal, weights)
+            return cls(primal, y, normal.y_mean, primal.vectors.T @ normal.cross)
+        dual = Dual.of(x, weights)
+        y_mean = weights @ y / weights.sum()
+        return cls(dual, y, y_mean, dual.vectors.T @ (np.sqrt(weights)[:, None] * (y - y_mean)))
+
+    @property
+    def offset(self) -> float:
+        """1 in the primal, 0 in the dual: see the module."""
+        return float(isinstance(self.basis, Primal))
+
+    @property
+    def intercept(self) -> Array:
+        """(n,) s: the unit vector that the intercept fits."""
+        return np.asarray(np.sqrt(self.basis.weights / self.basis.weights.sum()))
+
+    def shrink(self, penalties: Array) -> Array:
+        """(r, L) g of each eigenvalue at each penalty."""
+        total = self.basis.values[:, None] + penalties
+        return -1.0 / total if self.offset else penalties / total
+
+    def factors(self, index: slice | NDArray[np.int64], dtype: DTypeLike) -> Floats:
+        """(m, r) F of some items."""
+        if isinstance(self.basis, Dual):
+            return self.basis.vectors[index].astype(dtype, copy=False)
+        rows = self.basis.project(index, dtype)
+        rows *= np.sqrt(self.basis.weights[index])[:, None].astype(dtype)
+        return rows
+
+    def centred(self, index: slice | NDArray[np.int64]) -> Array:
+        """(m, C) D^1/2 (y - mean y) of some items."""
+        return np.sqrt(self.basis.weights[index])[:, None] * (self.y[index] - self.y_mean)
+
+    def weight(self, penalty: float) -> Array:
+        """(d, C) float64 the fit's coefficients on the scaled features."""
+        shrunk = self.signal / (self.basis.values + penalty)[:, None]
+        if isinstance(self.basis, Dual):
+            return self.basis.combine(self.basis.vectors @ shrunk)
+        return self.basis.to_features(shrunk)
+
+    def residuals(self, penalty: float) -> Array:
+        """(n, C) float64 weighted in-sample residuals r."""
+        if isinstance(self.basis, Dual):
+            return self.basis.vectors @ (self.shrink(np.array([penalty])) * self.signal)
+        weight = self.weight(penalty)
+        out = np.empty_like(self.y)
+        for rows in chunks(len(self.y), 16 * len(weight)):
+            fit = self.basis.scaling.apply(self.basis.x[rows], np.float64) @ weight
+            out[rows] = self.centred(rows) - np.sqrt(self.basis.weights[rows])[:, None] * fit
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """What leaving out says of every penalty.
+
+    Attributes:
+        errors: (L,) weighted sum of squared left-out residuals over items and outputs.
+        gaps: (n, L) 1 - h_i; not meaningful for items that share a group.
+    """
+
+    errors: Array
+    gaps: Array
+
+
+def leave_out(path: RidgePath, penalties: Array, groups: NDArray[np.int64] | None = None) -> LeftOut:
+    """Squared errors of every penalty (L,), each item predicted without itself, or without its group."""
+    shared = [] if groups is None else [g for g in group_rows(groups) if len(g) > 1]
+    alone = np.ones(len(path.y), dtype=bool)
+    for group in shared:
+        alone[group] = False
+    errors = np.zeros(len(penalties))
+    gaps = np.ones((len(path.y), len(penalties)))
+    if alone.any():
+        for rows, residuals, gap in _each_item(path, penalties):
+            gaps[rows] = gap
+            squared = np.einsum("mlc,mlc->ml", residuals, residuals, dtype=np.float64)
+            errors += alone[rows] @ (squared / np.square(gap))
+    for group in shared:
+        errors += np.square(_group(path, penalties, group)).sum(axis=(1, 2))
+    return LeftOut(errors, gaps)
+
+
+def left_out_scores(path: RidgePath, penalty: float, gap: Array, groups: NDArray[np.int64] | None = None) -> Array:
+    """(n, C) each item's score from the fit without it, or without its group; gap (n,) is 1 - h_i."""
+    residuals = path.residuals(penalty) / gap[:, None]
+    for group in [] if groups is None else group_rows(groups):
+        if len(group) > 1:
+            residuals[group] = _group(path, np.array([penalty]), group)[0]
+    return path.y - residuals / np.sqrt(path.basis.weights)[:, None]
+
+
+def _each_item(path: RidgePath, penalties: Array) -> Iterator[tuple[slice, Floats, Array]]:
+    """Chunks of rows with their residuals r (m, L, C) and gaps 1 - h (m, L)."""
+    dtype = working_dtype(path.basis.x)
+    shrink = path.shrink(penalties)
+    inner, outer = _compress(shrink, dtype)  # (r, q), (q, L)
+    r, n_outputs = path.signal.shape
+    tall = (inner[:, :, None] * path.signal[:, None, :]).reshape(r, -1).astype(dtype)  # (r, q C)
+    share = np.square(path.intercept)
+    for rows in chunks(len(path.y), 4 * (len(penalties) + len(outer)) * n_outputs + 16 * r):
+        factors = path.factors(rows, dtype)  # (m, r)
+        terms = (factors @ tall).reshape(len(factors), -1, n_outputs)  # (m, q, C)
+        residuals = np.matmul(outer.T.astype(dtype), terms)  # (m, L, C)
+        gap = np.square(factors) @ shrink.astype(dtype)
+        if path.offset:
+            residuals += path.centred(rows)[:, None].astype(dtype)
+            gap = (1.0 - share[rows, None]) + gap
+        yield rows, residuals, np.maximum(gap.astype(np.float64), GAP_FLOOR)
+
+
+def _compress(shrink: Array, dtype: DTypeLike) -> tuple[Array, Array]:
+    """Factors (r, q), (q, L) of shrink (r, L), equal to it up to the rounding of `dtype`.
+
+    Functions 1 / (value + penalty) of many penalties nearly span few dimensions: the singular values of a Cauchy
+    matrix fall exponentially. With 41 penalties in float32 q is about 15, so the products with the items' rows
+    cost a third. Columns are brought to one size first, for each penalty to keep its own relative precision.
+    """
+    size = np.linalg.norm(shrink, axis=0)
+    u, values, vt = np.linalg.svd(shrink / size, full_matrices=False)
+    keep = values > 0.5 * np.finfo(dtype).eps * values[0]
+    return u[:, keep] * values[keep], vt[keep] * size
+
+
+def _group(path: RidgePath, penalties: Array, group: NDArray[np.int64]) -> Array:
+    """(L, m, C) float64 residuals of a group's m items from the fits without it."""
+    factors = path.factors(group, np.float64).astype(np.float64, copy=False)  # (m, r)
+    s = path.intercept[group]
+    shrink = path.shrink(penalties)
+    m, r = factors.shape
+    out = np.empty((len(penalties), m, path.y.shape[1]))
+    for part in chunks(len(penalties), 8 * min(m, r) * (min(m, r) + max(m, r))):
+        g = shrink[:, part].T[:, None, :]  # (l, 1, r)
+        residuals = (factors * g) @ path.signal + path.offset * path.centred(group)  # (l, m, C)
+        if m <= r or not path.offset:
+            hat = path.offset * (np.eye(m) - np.outer(s, s)) + (factors * g) @ factors.T  # I - H_gg
+            out[part] = np.linalg.solve(hat, residuals)
+            continue
+        # More items than directions: (I - B M^-1 B^T)^-1 = I + B (M - B^T B)^-1 B^T, with B = [F, s], is r x r.
+        wide = np.concatenate([factors, s[:, None]], axis=1)
+        inverse = np.concatenate([-1.0 / g[:, 0], np.ones((len(g), 1))], axis=1)  # M: values + penalty, 1
+        core = inverse[:, :, None] * np.eye(r + 1) - wide.T @ wide
+        out[part] = residuals + wide @ np.linalg.solve(core, wide.T @ residuals)
+    return out
