@@ -1,0 +1,99 @@
+"""headstart engines: what runs a frozen graph here, and how fast."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from headstart.cli.output import Output, one_line
+from headstart.cli.parsing import new_command
+from headstart.cli.tables import table
+
+if TYPE_CHECKING:
+    from headstart.engines.choose import Measured
+
+_DESCRIPTION = """\
+List the engines that can run a frozen graph, and whether they run on this machine. With --bench, time every engine
+and precision on a source, check that its features stay true to fp32, and mark the one that fit uses.
+"""
+_EXAMPLES = """\
+  headstart engines
+  headstart engines --bench
+  headstart engines --bench --source efficientnet_lite2 --source minilm_l6
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command's arguments."""
+    parser = new_command(
+        commands, "engines", run, summary="list and time the engines", description=_DESCRIPTION, examples=_EXAMPLES
+    )
+    parser.add_argument("--bench", action="store_true", help="measure on this machine, now")
+    parser.add_argument(
+        "--source", metavar="S", action="append", default=[], help="what to measure with (default: fit's own choices)"
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Print the engines, or the measurements."""
+    listed = _available()
+    measured = _measure(args.source, out) if args.bench or args.source else {}
+    if out.json:
+        bench = [{"source": name, "measured": rows} for name, rows in measured.items()]
+        out.document({"engines": listed, "bench": bench})
+        return 0
+    if not measured:
+        out.lines(
+            table(
+                ["engine", "device", "runs here"],
+                [[line["name"], line["device"], line["reason"] or "yes"] for line in listed],
+            )
+        )
+    for name, rows in measured.items():
+        out.lines([name, *describe(rows), ""])
+    return 0
+
+
+def _available() -> list[dict[str, Any]]:
+    from headstart import registry
+
+    found = []
+    for name, engine in registry.everything("headstart.engines").items():
+        reason = engine.unavailable()
+        precisions = [] if reason else list(engine.precisions())
+        found.append(
+            {"name": name, "device": engine.device, "available": not reason, "reason": reason, "precisions": precisions}
+        )
+    return found
+
+
+def _measure(references: Sequence[str], out: Output) -> dict[str, list[Measured]]:
+    """Every engine and precision on each source; without a source, on those that fit would take."""
+    from headstart.engines.choose import measure
+    from headstart.sources.catalogue import default_sources, open_source
+
+    progress = out.progress()
+    names = references or [*default_sources("image"), *default_sources("text")]
+    opened = [open_source(name, progress=progress) for name in names]
+    return {source.name: measure(source, every=True, progress=progress) for source in opened}
+
+
+def describe(rows: Sequence[Measured]) -> Iterator[str]:
+    """Measurements as a table, the fastest that is true marked."""
+    best = max((row for row in rows if row.accepted), key=lambda row: row.items_per_second, default=None)
+    cells = [
+        [
+            row.engine,
+            row.precision,
+            f"{row.workers} x {row.threads}",
+            f"{row.items_per_second:,.0f}",
+            f"{row.cosine_mean:.4f}",
+            f"{row.cosine_min:.4f}",
+            "-" if row.probe_accuracy is None else f"{100 * row.probe_accuracy:.1f}",
+            "◀" if row is best else "" if row.accepted else one_line(row.reason),
+        ]
+        for row in rows
+    ]
+    header = ["engine", "precision", "workers x threads", "items/s", "cosine", "lowest", "probe", ""]
+    yield from table(header, cells, right=(2, 3, 4, 5, 6))

@@ -1,0 +1,138 @@
+"""headstart fit: learn from labelled data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from headstart.cli.output import Output
+from headstart.cli.parsing import duration, new_command
+from headstart.cli.tables import decimals, metric, seconds, size, table
+
+# The words of headstart.tasks and headstart.data, which import NumPy; a test compares them.
+TASKS = ("binary", "multiclass", "multilabel", "regression")
+MODALITIES = ("image", "text", "table")
+
+_SKIPPED_SHOWN = 5
+_TITLES = {"accuracy": "accuracy", "samples_f1": "sample F1", "r2": "R2"}
+_DESCRIPTION = """\
+Learn from labelled data, prove on the same folds what transfer brought, and save one model file.
+
+DATA is a folder of class folders (images or .txt), or a table (.csv .tsv .parquet .jsonl) of texts, of paths to
+images, or of numbers. Modality, task and columns are inferred and said; the options override them.
+"""
+_EXAMPLES = """\
+  headstart fit birds/
+  headstart fit reviews.csv --input text --label stars --task multiclass
+  headstart fit scans/ --group patient --budget 5m --out scans.headstart
+  headstart fit birds/ --source efficientnet_lite2 --strategy frozen-ridge --json
+"""
+_KEPT = "what was embedded is in the cache, so the same command goes on from there; an older model file is untouched"
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command's arguments."""
+    parser = new_command(
+        commands,
+        "fit",
+        run,
+        summary="learn from labelled data and save a model",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+        kept=_KEPT,
+    )
+    parser.add_argument("data", metavar="DATA", help="a folder of class folders, or a table")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="where to save (default: DATA's name.headstart, here)")
+    repeated: dict[str, Any] = {"action": "append", "default": []}
+    parser.add_argument("--source", metavar="S", **repeated, help="a pretrained source to try; may be repeated")
+    parser.add_argument("--strategy", metavar="S", **repeated, help="a way to adapt it; may be repeated")
+    parser.add_argument("--budget", metavar="TIME", type=duration, help="stop trying more after 90s, 5m, 1h")
+    parser.add_argument("--modality", choices=MODALITIES, help="what the items are")
+    parser.add_argument("--task", choices=TASKS, help="what is to be learned")
+    parser.add_argument("--input", metavar="COLUMN", help="the table's column of texts or paths")
+    parser.add_argument("--label", metavar="COLUMN", help="the table's column to predict; several joined by commas")
+    parser.add_argument("--group", metavar="COLUMN", help="what must not be split, as a patient")
+    parser.add_argument("--time", metavar="COLUMN", help="when it was: later items are never used to predict earlier")
+    parser.add_argument("--balance", action="store_true", help="let every class count the same")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of folds and fits (default: 0)")
+    parser.add_argument("--no-cache", action="store_true", help="do not keep features on disk")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Fit, then print the report."""
+    from headstart.workflow import FitOptions, fit
+
+    options = FitOptions(
+        out=args.out or default_out(args.data),
+        sources=tuple(args.source),
+        strategies=tuple(args.strategy),
+        budget=args.budget,
+        modality=args.modality,
+        task=args.task,
+        input=args.input,
+        label=args.label,
+        group=args.group,
+        time=args.time,
+        balance=args.balance,
+        seed=args.seed,
+        cache=not args.no_cache,
+    )
+    progress = out.progress()
+    result = fit(Path(args.data), options, progress)
+    if out.json:
+        out.document(result.report)
+        return 0
+    out.lines(note for note in result.report.get("notes", ()) if note not in progress.said)
+    out.lines(describe(result.report))
+    out.lines([f"saved {result.path} ({size(result.path.stat().st_size)})"])
+    return 0
+
+
+def default_out(data: str) -> Path:
+    """birds/ and birds.csv both give birds.headstart, in the current folder."""
+    path = Path(data).resolve()
+    return Path(f"{path.name if path.is_dir() else path.stem}.headstart")
+
+
+def describe(report: Mapping[str, Any]) -> Iterator[str]:
+    """The report of a fit as lines for people."""
+    skipped = report.get("skipped") or []
+    if skipped:
+        named = "; ".join(f"{item['id']} ({item['reason']})" for item in skipped[:_SKIPPED_SHOWN])
+        rest = f"; and {len(skipped) - _SKIPPED_SHOWN} more" if len(skipped) > _SKIPPED_SHOWN else ""
+        yield f"skipped {len(skipped)}: {named}{rest}"
+    yield from _candidates(report)
+    optimism = report.get("optimism")
+    if isinstance(optimism, Mapping) and optimism.get("points") is not None:
+        yield f"choosing the best of these flatters it by about {optimism['points']:.1f} points"
+    yield report["verdict"]["text"]
+
+
+def _candidates(report: Mapping[str, Any]) -> list[str]:
+    """One line a candidate, an arrow at the one that ships."""
+    primary = report.get("metric", "accuracy")
+    loss = "rmse" if primary == "r2" else "log_loss"
+    candidates, baseline = list(report["candidates"]), report.get("baseline")
+    if baseline is not None and not any(_same(baseline, candidate) for candidate in candidates):
+        candidates.insert(0, baseline)
+    rows = [
+        [
+            f"{_source(candidate)} · {candidate['strategy']}",
+            metric(primary, candidate["metrics"].get(primary)) + ("  ◀" if _same(candidate, report["chosen"]) else ""),
+            decimals((candidate["metrics"].get(loss) or {}).get("value")),
+            seconds(candidate.get("seconds")),
+        ]
+        for candidate in candidates
+    ]
+    header = ["strategy", f"{_TITLES.get(primary, primary)} (95 % interval)", loss.replace("_", " "), "time"]
+    return table(header, rows, right=(2, 3))
+
+
+def _source(candidate: Mapping[str, Any]) -> str:
+    return "no transfer" if candidate["source"] in (None, "none") else str(candidate["source"])
+
+
+def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    return (a["source"], a["strategy"]) == (b["source"], b["strategy"])

