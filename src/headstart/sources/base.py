@@ -10,6 +10,11 @@ GRAPH_FILE = "graph.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 SOURCE_FILE = "source.json"
 
+Modality = Literal["image", "text"]
+Pooling = Literal["mean", "max", "first"]
+Resize = Literal["squash", "crop"]
+Interpolation = Literal["bicubic", "bilinear"]
+
 
 @dataclass(frozen=True)
 class ImageInput:
@@ -22,9 +27,9 @@ class ImageInput:
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    resize: Literal["squash", "crop"] = "squash"
+    resize: Resize = "squash"
     crop_fraction: float = 1.0
-    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    interpolation: Interpolation = "bicubic"
     kind: Literal["image"] = "image"
 
 
@@ -52,12 +57,12 @@ class Tap:
     Attributes:
         name: the graph's output, "stage3.mean".
         depth: 0 nearest the input; the largest depth is the last layer.
-        pooling: "mean", "max" or "first" (first two tokens side by side).
+        pooling: "mean", "max" or "first" (the first two tokens of a text side by side; the class token of an image).
     """
 
     name: str
     depth: int
-    pooling: Literal["mean", "max", "first"]
+    pooling: Pooling
     width: int
 
 
@@ -66,13 +71,13 @@ class Source:
     """An exported source on disk.
 
     Attributes:
-        fingerprint: sha256 hex over the graph, the tokenizer and the input description; same fingerprint, same features.
+        fingerprint: sha256 hex over graph, tokenizer, input description and taps; same fingerprint, same features.
         directory: holds GRAPH_FILE, SOURCE_FILE and, for text, TOKENIZER_FILE.
         taps: in graph output order, shallow first. The taps of the greatest depth are "the last layer".
     """
 
     name: str
-    modality: Literal["image", "text"]
+    modality: Modality
     origin: str
     licence: str
     parameters: int
@@ -83,10 +88,12 @@ class Source:
 
     @property
     def graph(self) -> Path:
+        """The ONNX file."""
         return self.directory / GRAPH_FILE
 
     @property
     def tokenizer(self) -> Path:
+        """The tokenizer file of a text source."""
         return self.directory / TOKENIZER_FILE
 
     @property
@@ -100,7 +107,7 @@ class Entry:
     """A line of the catalogue: a source that exists, whether or not it is installed here."""
 
     name: str
-    modality: Literal["image", "text"]
+    modality: Modality
     origin: str
     licence: str
     parameters: int
@@ -115,7 +122,7 @@ class Exported:
     """What a provider says of the graph it wrote; the catalogue adds the fingerprint and files it."""
 
     name: str
-    modality: Literal["image", "text"]
+    modality: Modality
     origin: str
     licence: str
     parameters: int

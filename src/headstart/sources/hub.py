@@ -1,0 +1,51 @@
+"""Models by hub name: the files of a repository, from the hub's local cache or downloaded into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from headstart.errors import SourceError
+from headstart.optional import require
+
+
+def fetch(repository: str, patterns: Sequence[str]) -> Path:
+    """A folder with the files of `repository` ("ORG/NAME") that match `patterns`.
+
+    A copy with weights in the hub's local cache is used as it is, without a look at the network; so a model stays the
+    one it was first, and works offline from then on.
+
+    Raises:
+        SourceError: no such repository, or the hub cannot be reached; the message has the offline alternative.
+        MissingLayerError: huggingface_hub is not installed.
+    """
+    hub = require("huggingface_hub", "torch", f"source {repository!r}")
+    chosen = list(patterns)
+    try:
+        folder = Path(hub.snapshot_download(repository, allow_patterns=chosen, local_files_only=True))
+        if any(folder.glob("*.safetensors")):
+            return folder
+    except Exception:  # noqa: S110 - not in the cache, in one of several ways of saying so: ask the hub
+        pass
+    try:
+        return Path(hub.snapshot_download(repository, allow_patterns=chosen, etag_timeout=10))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise SourceError(
+            f"{repository!r} cannot be had from the model hub ({type(error).__name__}: {reason}); offline: run "
+            f"`hf download {repository} --local-dir FOLDER` on a connected machine and give FOLDER, "
+            "or use a bundled source (headstart sources)"
+        ) from error
+
+
+def versions(*distributions: str) -> str:
+    """The installed versions, for a provider's key; reads metadata only, imports nothing."""
+    return " ".join(f"{name} {_version(name)}" for name in distributions)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,218 @@
+"""Text encoders of transformers and sentence-transformers: by hub name, or from a local folder.
+
+    sentence-transformers/all-mpnet-base-v2    a repository of the model hub, ORG/NAME
+    FOLDER                                     config.json with "model_type", safetensors, and a tokenizer
+
+Every hidden state, or seven evenly spaced ones, is pooled in three ways: mean and maximum over the tokens that the mask
+keeps, and the first two tokens. A plain BertModel with a tokenizer.json takes the way of bert.py, which needs no
+PyTorch; all else goes through AutoModel, once, with code from the repository refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import SourceError
+from headstart.optional import require
+from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Tap, TextInput
+from headstart.sources.files import read_object, stamp
+from headstart.sources.hub import fetch, versions
+from headstart.sources.text_folder import TextFolder, read_text_folder, read_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from headstart.sources.torch_export import Output
+
+_DEPTHS = 7
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "0_Transformer/*"]
+
+
+class Transformers:
+    """The provider registered as `transformers`."""
+
+    def entries(self) -> list[Entry]:
+        """Nothing: its models are found by reference."""
+        return []
+
+    def accepts(self, reference: str) -> bool:
+        """True for ORG/NAME and for a folder whose config.json has a model_type."""
+        folder = Path(reference)
+        if not folder.exists():
+            return bool(_REPOSITORY.fullmatch(reference)) and not reference.startswith("timm/")
+        configs = [folder / "config.json", folder / "0_Transformer" / "config.json"]
+        return any(config.is_file() and "model_type" in read_object(config) for config in configs)
+
+    def key(self, reference: str) -> str:
+        """The versions that export, and for a folder its files."""
+        folder = Path(reference)
+        local = (
+            stamp(*sorted(folder.rglob("*.json")), *sorted(folder.rglob("*.safetensors"))) if folder.is_dir() else ""
+        )
+        return "\n".join((reference, local, versions("transformers", "torch")))
+
+    def export(self, reference: str, directory: Path) -> Exported:
+        """Write the graph and the tokenizer of an encoder.
+
+        Raises:
+            SourceError: the hub or the folder does not have it, or it cannot be exported.
+            MissingLayerError: transformers or torch is not installed, and the model is not a plain BERT.
+        """
+        local = Path(reference).is_dir()
+        folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS))
+        exported = _export_bert(folder, directory) or _export_any(folder, directory, reference)
+        parameters, description, taps = exported
+        return Exported(
+            name=Path(reference).resolve().name if local else reference,
+            modality="text",
+            origin=f"transformers {folder.model_type} model, {'local folder' if local else 'model hub'}",
+            licence=folder.licence,
+            parameters=parameters,
+            input=description,
+            taps=taps,
+        )
+
+
+def _export_bert(folder: TextFolder, directory: Path) -> tuple[int, TextInput, tuple[Tap, ...]] | None:
+    """The way without PyTorch, or None where the folder is not a plain BertModel in one safetensors file."""
+    from headstart.sources import bert
+
+    weights, tokenizer = folder.path / "model.safetensors", read_tokenizer(folder.path)
+    config = bert.read_config(folder.config, str(folder.path / "config.json"))
+    if config is None or tokenizer is None or not weights.is_file():
+        return None
+    import safetensors
+    import safetensors.numpy
+
+    from headstart.sources.graph import write
+    from headstart.sources.torch_export import spread
+
+    try:
+        state = safetensors.numpy.load_file(weights)
+    except (safetensors.SafetensorError, TypeError, KeyError):
+        return None  # bfloat16, which NumPy lacks
+    model, taps, parameters = bert.build(state, config, tuple(spread(config.layers + 1, _DEPTHS)))
+    (directory / TOKENIZER_FILE).write_bytes(tokenizer)
+    write(model, directory)
+    return parameters, folder.describe(tokenizer), taps
+
+
+def _export_any(folder: TextFolder, directory: Path, reference: str) -> tuple[int, TextInput, tuple[Tap, ...]]:
+    """The way of AutoModel: any encoder that yields hidden states."""
+    require("torch", "torch", f"exporting {reference!r}")
+    require("transformers", "torch", f"exporting {reference!r}")
+    with _quiet():
+        tokenizer = read_tokenizer(folder.path) or _convert_tokenizer(folder)
+        model = _load(folder)
+        import tokenizers
+
+        from headstart.sources.torch_export import export
+
+        description = folder.describe(tokenizer)
+        shortest = len(tokenizers.Tokenizer.from_buffer(tokenizer).encode("").ids)
+        examples = _examples(model.config.vocab_size, description.pad_id)
+        collect = _collect if shortest >= 2 else _collect_without_first
+        taps = export(model, collect, examples, {0: "n", 1: "t"}, directory)
+    (directory / TOKENIZER_FILE).write_bytes(tokenizer)
+    parameters = sum(value.numel() for name, value in model.named_parameters() if not name.startswith("pooler."))
+    return parameters, description, taps
+
+
+def _load(folder: TextFolder) -> Any:
+    """The model in fp32, every weight from the file."""
+    import transformers
+
+    try:
+        model, loading = transformers.AutoModel.from_pretrained(
+            folder.path,
+            attn_implementation="eager",  # the form that exports everywhere
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:240]
+        raise SourceError(f"{folder.path} cannot be loaded as a text encoder from safetensors ({reason})") from error
+    missing = [name for name in loading["missing_keys"] if not name.startswith("pooler.")]
+    if missing:
+        raise SourceError(f"{folder.path} lacks the weights of {len(missing)} tensors, {missing[0]} among them")
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    return model.float().eval()
+
+
+def _convert_tokenizer(folder: TextFolder) -> bytes:
+    """tokenizer.json made from an older tokenizer's files."""
+    import transformers
+
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder.path, local_files_only=True, trust_remote_code=False, use_fast=True
+        )
+        text: str = tokenizer.backend_tokenizer.to_str()
+    except Exception as error:  # a missing file, an unknown class, no fast form: many kinds
+        raise SourceError(
+            f"{folder.path} has no {TOKENIZER_FILE} and none can be made of what it has; "
+            "save the tokenizer with AutoTokenizer(...).save_pretrained"
+        ) from error
+    return text.encode()
+
+
+def _examples(vocabulary: int, pad_id: int) -> list[dict[str, torch.Tensor]]:
+    """Token ids with and without padding, of several sizes; ids from the middle of the vocabulary are plain tokens."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    examples = []
+    for n, t in ((2, 7), (3, 12), (1, 4)):
+        ids = torch.randint(min(8, vocabulary - 1), vocabulary, (n, t), generator=generator)
+        mask = torch.ones(n, t, dtype=torch.int64)
+        if n > 1:
+            ids[0, t // 2 :] = pad_id
+            mask[0, t // 2 :] = 0
+        examples.append({"input_ids": ids, "attention_mask": mask})
+    return examples
+
+
+def _collect(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[Output]:
+    """Three poolings of some hidden states (n, t, width); token types are left to the model, which takes zeros."""
+    from headstart.sources.graph import MASKED
+    from headstart.sources.torch_export import Output, spread
+
+    result = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True, return_dict=True)
+    states = result.hidden_states
+    mask = attention_mask[:, :, None].to(states[0].dtype)  # (n, t, 1)
+    outputs = []
+    for depth in spread(len(states), _DEPTHS):
+        state = states[depth]
+        outputs.append(Output(f"layer{depth}.mean", depth, "mean", (state * mask).sum(1) / mask.sum(1)))
+        outputs.append(Output(f"layer{depth}.max", depth, "max", (state + (1 - mask) * MASKED).amax(1)))
+        outputs.append(Output(f"layer{depth}.first", depth, "first", state[:, :2].flatten(1)))
+    return outputs
+
+
+def _collect_without_first(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[Output]:
+    """For tokenizers that do not put two tokens of their own around a text: it may have one token only."""
+    return [output for output in _collect(model, input_ids, attention_mask) if output.pooling != "first"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no chatter of transformers, whose settings are put back afterwards."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
