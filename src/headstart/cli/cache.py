@@ -16,8 +16,8 @@ again when it is needed. The folder is HEADSTART_HOME/features.
 """
 _EXAMPLES = """\
   headstart cache
-  headstart cache --clear            clear all of it
-  headstart cache --clear 3f9a1c     clear one space
+  headstart cache --clear                              clear all of it
+  headstart cache --clear minilm_l6-53aa51172d142c89   clear one space
 """
 
 
@@ -58,4 +58,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _when(timestamp: float) -> str:
+    if not timestamp:
+        return "-"
     return datetime.fromtimestamp(timestamp, tz=timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")

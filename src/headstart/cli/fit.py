@@ -104,9 +104,9 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
         rest = f"; and {len(skipped) - _SKIPPED_SHOWN} more" if len(skipped) > _SKIPPED_SHOWN else ""
         yield f"skipped {len(skipped)}: {named}{rest}"
     yield from _candidates(report)
-    optimism = report.get("optimism")
-    if isinstance(optimism, Mapping) and optimism.get("points") is not None:
-        yield f"choosing the best of these flatters it by about {optimism['points']:.1f} points"
+    if report.get("optimism"):
+        honest = metric(report.get("metric", "accuracy"), report.get("estimate"))
+        yield f"choosing among these flatters the chosen by {100 * report['optimism']:.1f} points; without that: {honest}"
     yield report["verdict"]["text"]
 
 
