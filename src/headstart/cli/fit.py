@@ -106,7 +106,8 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _candidates(report)
     if report.get("optimism"):
         honest = metric(report.get("metric", "accuracy"), report.get("estimate"))
-        yield f"choosing among these flatters the chosen by {100 * report['optimism']:.1f} points; without that: {honest}"
+        points = 100 * report["optimism"]
+        yield f"choosing among these flatters the chosen by {points:.1f} points; without that: {honest}"
     yield report["verdict"]["text"]
 
 
