@@ -163,6 +163,16 @@ def test_a_closed_pipe_is_quiet(flags: list[str], tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_closed_streams_do_no_harm(tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m headstart.cli.main sample digit'
+    environment = {**os.environ, "HEADSTART_HOME": str(tmp_path)}
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        done = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, env=environment, check=False)
+        assert done.returncode == 2
+        assert b"Traceback" not in done.stderr
+
+
 def test_output_survives_a_narrow_encoding(tmp_path: Path) -> None:
     code = "from headstart.cli.output import Output; Output(as_json=False).lines(['a ◀ é'])"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}

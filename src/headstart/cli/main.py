@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (the process's own without one) and return the exit code."""
+    _replace_closed_streams()
     try:
         args = build_parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version, bad usage
@@ -107,6 +108,13 @@ def _own_streams() -> Iterator[None]:
         if not os.environ.get("HEADSTART_DEBUG"):
             warnings.simplefilter("ignore")
         yield
+
+
+def _replace_closed_streams() -> None:
+    """A process may be started without stdout or stderr; Python then has None there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
 
 
 def _forget_broken_streams() -> None:
