@@ -64,7 +64,7 @@ class Dataset:
         items = self.items[index] if isinstance(self.items, np.ndarray) else [self.items[i] for i in index]
         return replace(
             self,
-            items=items,  # type: ignore[arg-type]
+            items=items,
             ids=tuple(self.ids[i] for i in index),
             target=None if self.target is None else self.target.take(index),
             groups=None if self.groups is None else self.groups[index],

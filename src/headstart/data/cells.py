@@ -1,0 +1,79 @@
+"""What one cell of a table can be, and when it is a number.
+
+Cells are str, bool, int, float or list; None where one is empty. A delimited file gives only strings, so that labels
+such as "001", "NA" and "None" stay what was written; what is a number is decided where a column is used.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+Cell = Any  # str | bool | int | float | list | None
+
+MISSING_WORDS = frozenset(("", "-", ".", "?", "na", "n/a", "nan", "none", "null", "<na>"))
+
+
+def plain(cell: object) -> Cell:
+    """A cell of a frame, of parquet or of JSON as one of the few plain types; None for every kind of missing."""
+    if cell is None or isinstance(cell, (bool, int)):
+        return cell
+    if isinstance(cell, str):
+        return cell if cell.strip() else None
+    if isinstance(cell, (float, Decimal)):
+        return None if math.isnan(cell) else float(cell)
+    if isinstance(cell, np.ndarray):
+        return cell.tolist() if cell.ndim else plain(cell.item())
+    if isinstance(cell, np.generic):
+        return plain(cell.item())
+    if isinstance(cell, (list, tuple)):
+        return list(cell)
+    if isinstance(cell, (set, frozenset)):
+        return sorted(cell, key=str)
+    if isinstance(cell, os.PathLike):
+        return os.fspath(cell)
+    if isinstance(cell, date):
+        return cell.isoformat() if cell == cell else None  # pandas' NaT is a date that equals nothing
+    if isinstance(cell, bytes) or type(cell).__name__ == "NAType":
+        return None
+    return str(cell)
+
+
+def as_number(cell: Cell) -> float | None:
+    """The number that a cell holds; None if it is none. A code with a leading zero ("007") is not a number."""
+    if isinstance(cell, (bool, int, float)):
+        try:
+            return float(cell)
+        except OverflowError:
+            return None
+    if not isinstance(cell, str) or "_" in cell:  # Python reads "1_000" as a number; people do not
+        return None
+    digits = cell.strip().lstrip("+-")
+    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def whole(number: float) -> bool:
+    """True for a finite number without a fraction."""
+    return math.isfinite(number) and number == int(number)
+
+
+def is_missing_word(cell: Cell) -> bool:
+    """True for None and for what people write into a column of numbers where there is none ("NA", "?")."""
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING_WORDS)
+
+
+def number_share(cells: Sequence[Cell]) -> float:
+    """The share of numbers among the cells that are not missing; 0 where all are."""
+    there = [cell for cell in cells if not is_missing_word(cell)]
+    return sum(as_number(cell) is not None for cell in there) / len(there) if there else 0.0

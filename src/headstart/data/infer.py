@@ -1,0 +1,240 @@
+"""Which column of a table is what, and of which modality the items are. Each decision becomes a sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from headstart.data.cells import Cell, is_missing_word, number_share
+from headstart.data.dataset import MODALITIES, Modality
+from headstart.data.search import IMAGE_SUFFIXES
+from headstart.data.table import Table
+from headstart.errors import DataError, OptionError
+from headstart.tasks import TASKS, Task
+
+LABEL_NAMES = (
+    "label", "labels", "class", "classes", "target", "targets", "category", "categories", "y", "intent", "sentiment",
+    "diagnosis", "species", "outcome", "tag", "tags", "topic", "genre",
+)  # fmt: skip
+GROUP_NAMES = (
+    "group", "groups", "group_id", "patient", "patient_id", "patientid", "subject", "subject_id", "speaker",
+    "speaker_id", "site", "hospital", "session_id",
+)  # fmt: skip
+TEXT_NAMES = ("text", "texts", "sentence", "utterance", "question", "review", "comment", "message", "body", "document")
+
+MIN_GROUPS = 5  # a column that only looks like groups must allow five folds
+SAMPLE = 2_000  # cells looked at to tell what a column holds
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller settled; None is for inference.
+
+    Attributes:
+        label: a column, or several of 0 and 1 joined by commas.
+        classes: those of a model to evaluate; see labels.read_labels.
+        columns: the feature columns of a model for tables; see matrix.rebuild.
+    """
+
+    modality: Modality | None = None
+    task: Task | None = None
+    input: str | None = None
+    label: str | None = None
+    group: str | None = None
+    time: str | None = None
+    classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for a modality or task that does not exist."""
+        for name, value, known in (("modality", self.modality, MODALITIES), ("task", self.task, TASKS)):
+            if value is not None and value not in known:
+                near = get_close_matches(str(value), known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise OptionError(f"{name} {value!r} is unknown; expected one of {', '.join(known)}{hint}")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What each column is.
+
+    Attributes:
+        inputs: image, text: the one column of paths or texts; table: the columns to make features of.
+        labels: one column, several of 0 and 1, or none where items are only to be predicted.
+        id: a column of unique names called "id", or None.
+    """
+
+    modality: Modality
+    inputs: tuple[str, ...]
+    labels: tuple[str, ...]
+    group: str | None
+    time: str | None
+    id: str | None
+    notes: tuple[str, ...]
+
+
+def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles:
+    """Decide the role of each column of `table`.
+
+    Args:
+        labelled: False for items to predict: no column is taken for a label.
+
+    Raises:
+        DataError: a named column is absent, or no input or label column can be told.
+    """
+    notes: list[str] = []
+    labels = _named_labels(table, wanted) if labelled else ()
+    given = [check_column(table, name) for name in (wanted.input, wanted.group, wanted.time) if name]
+    free = [name for name in table.columns if name not in given and name not in labels]
+    group, time, id_ = wanted.group, wanted.time, _find_id(table, free)
+    if labelled and not group:
+        group = _find_group(table, free)
+        if group:
+            notes.append(f"groups: column {group!r}, by its name; its rows stay on one side of every split")
+    free = [name for name in free if name not in (group, id_)]
+    if labelled and not labels:
+        labels = _by_name(free, LABEL_NAMES)
+        if labels:
+            notes.append(f"label: column {labels[0]!r}, by its name")
+    free = [name for name in free if name not in labels]
+
+    modality, source, why = _find_input(table, free, wanted)
+    if why:
+        notes.append(why)
+    if labelled and not labels:
+        labels = (_guess_label(table, [name for name in free if name != source], modality),)
+        notes.append(f"label: column {labels[0]!r}, the last that can be one")
+    rest = [name for name in free if name != source and name not in labels]
+    inputs = (source,) if source else tuple(rest)
+    if not inputs:
+        raise DataError(f"{table.name} has no column to learn from besides the label {', '.join(labels)}")
+    if source and rest and labelled:
+        notes.append(f"not used: column{'s' if len(rest) > 1 else ''} {', '.join(rest[:8])}{' ...' * (len(rest) > 8)}")
+    return Roles(modality, inputs, labels, group, time, id_, tuple(notes))
+
+
+def check_column(table: Table, name: str) -> str:
+    """`name`, if the table has such a column.
+
+    Raises:
+        DataError: it has none; the message lists those there are and suggests the nearest.
+    """
+    if name in table.columns:
+        return name
+    there = list(table.columns)
+    near = get_close_matches(name, there, n=1) or [other for other in there if other.lower() == name.lower()]
+    listed = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise DataError(f"{table.name} has no column {name!r}; there are {listed}{hint}")
+
+
+def _named_labels(table: Table, wanted: Wanted) -> tuple[str, ...]:
+    if wanted.label is None:
+        return ()
+    if wanted.label in table.columns or "," not in wanted.label:
+        return (check_column(table, wanted.label),)
+    return tuple(dict.fromkeys(check_column(table, name.strip()) for name in wanted.label.split(",")))
+
+
+def _by_name(free: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    lower = {name.lower().strip(): name for name in reversed(free)}
+    return next(((lower[name],) for name in names if name in lower), ())
+
+
+def _find_id(table: Table, free: Sequence[str]) -> str | None:
+    name = next((name for name in free if name.lower().strip() == "id"), None)
+    if name is None:
+        return None
+    cells = table.columns[name]
+    unique = len({str(cell) for cell in cells}) == len(cells) and None not in cells
+    return name if unique and not any(isinstance(cell, list) for cell in cells) else None
+
+
+def _find_group(table: Table, free: Sequence[str]) -> str | None:
+    for name in _by_name(free, GROUP_NAMES):
+        distinct = len({str(cell) for cell in table.columns[name]})
+        if MIN_GROUPS <= distinct < len(table):
+            return name
+    return None
+
+
+def _find_input(table: Table, free: Sequence[str], wanted: Wanted) -> tuple[Modality, str | None, str]:
+    """The modality, the one input column (None for a table of features), and a sentence ("" where all was given)."""
+    modality = wanted.modality
+    if modality == "table":
+        return "table", wanted.input, ""
+    if wanted.input:
+        seen = _sample(table.columns[wanted.input])
+        found: Modality = "image" if _image_share(seen) >= 0.8 else "text" if number_share(seen) < 0.95 else "table"
+        return (
+            modality or found,
+            wanted.input,
+            "" if modality else f"modality {found}: what column {wanted.input!r} holds",
+        )
+    if modality in (None, "image"):
+        best = max(free, key=lambda name: _image_share(_sample(table.columns[name])), default=None)
+        if best is not None and _image_share(_sample(table.columns[best])) >= (0.8 if modality is None else 0.01):
+            return "image", best, f"modality image: column {best!r} holds paths of images"
+        if modality == "image":
+            raise DataError(f"{table.name} has no column of image paths; name it with input=")
+    text = _find_text(table, free, forced=modality == "text")
+    if text is not None:
+        return "text", text, f"modality text: column {text!r} holds texts"
+    if modality == "text":
+        raise DataError(f"{table.name} has no column of texts; name it with input=")
+    return "table", None, "modality table: rows of numbers and categories"
+
+
+def _find_text(table: Table, free: Sequence[str], *, forced: bool) -> str | None:
+    """The column of texts, if the table is about texts: by its name, else long strings with hardly a number beside."""
+    named = _by_name([name for name in free if number_share(_sample(table.columns[name])) < 0.95], TEXT_NAMES)
+    if named:
+        return named[0]
+    strings = [name for name in free if _is_strings(table.columns[name])]
+    if not strings:
+        return None
+    longest = max(strings, key=lambda name: _words(table.columns[name]))
+    numbers = sum(number_share(_sample(table.columns[name])) >= 0.95 for name in free)
+    cells = table.columns[longest]
+    prose = _words(cells) >= 3 and numbers <= 2
+    alone = numbers == 0 and len({*map(str, cells)}) > max(0.5 * len(cells), 10)
+    return longest if forced or prose or alone else None
+
+
+def _guess_label(table: Table, free: Sequence[str], modality: Modality) -> str:
+    """The last column; beside texts or images, the last whose values recur or are numbers or lists."""
+    if not free:
+        raise DataError(f"{table.name} has no column for the label; name one with label= ({', '.join(table.columns)})")
+    if modality == "table" or len(free) == 1:
+        return free[-1]
+    for name in reversed(free):
+        cells = _sample(table.columns[name])
+        if (
+            any(isinstance(c, list) for c in cells)
+            or number_share(cells) == 1
+            or 2 * len({*map(str, cells)}) <= len(cells)
+        ):
+            return name
+    raise DataError(f"{table.name}: which column is the label? Name it with label= (there are {', '.join(free)})")
+
+
+def _sample(cells: Sequence[Cell]) -> Sequence[Cell]:
+    return cells[:: max(1, len(cells) // SAMPLE)]
+
+
+def _image_share(cells: Sequence[Cell]) -> float:
+    there = [cell for cell in cells if not is_missing_word(cell)]
+    images = sum(isinstance(c, str) and os.path.splitext(c)[1].lower() in IMAGE_SUFFIXES for c in there)
+    return images / len(there) if there else 0.0
+
+
+def _is_strings(cells: Sequence[Cell]) -> bool:
+    seen = _sample(cells)
+    return any(isinstance(cell, str) for cell in seen) and number_share(seen) < 0.95
+
+
+def _words(cells: Sequence[Cell]) -> float:
+    seen = [cell for cell in _sample(cells) if isinstance(cell, str)]
+    return sum(len(cell.split()) for cell in seen) / max(len(seen), 1)

@@ -1,0 +1,168 @@
+"""Items to predict: no labels, and every one that cannot be used is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.dataset import Dataset, Modality, Skipped
+from headstart.data.infer import Wanted, infer_roles
+from headstart.data.rows import read_rows, row_names, skipped_rows, take_items
+from headstart.data.search import SUFFIXES, Found, is_folder, readable, search
+from headstart.data.table import Table, from_frame, is_frame, is_table_name, load_table
+from headstart.data.texts import read_text
+from headstart.errors import DataError, ItemError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass
+class _Gathered:
+    """Items so far; ids are made unique at the end."""
+
+    items: list[object] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, id_: str, item: object) -> None:
+        self.ids.append(id_)
+        self.items.append(item)
+
+    def skip(self, id_: str, reason: str) -> None:
+        self.skipped.append(Skipped(id_, reason))
+
+
+def read_inputs(
+    inputs: str | Path | DataFrame | Iterable[str | Path | DataFrame],
+    modality: Modality,
+    *,
+    input: str | None = None,  # noqa: A002  the command line's word
+    columns: Sequence[str] = (),
+) -> Dataset:
+    """Items to predict, in the order given; those that cannot be used are in `skipped`, and none is not an error.
+
+    Args:
+        inputs: one or several of:
+            image: files, folders (searched through), tables or DataFrames with a column of paths;
+            text: the texts themselves, .txt files, folders given as a Path or with a separator in the name, tables;
+            table: tables that have the model's columns.
+        input: the column of texts or paths in tables; None to infer it.
+        columns: table: the model's `Dataset.columns`.
+
+    Raises:
+        DataError: nothing was given, or a table is unreadable or lacks a column.
+    """
+    several = (
+        [inputs] if isinstance(inputs, (str, Path)) or is_frame(inputs) else list(cast("Iterable[object]", inputs))
+    )
+    if not several:
+        raise DataError("nothing to predict was given; expected files, folders, texts or tables")
+    wanted = Wanted(modality, input=input, columns=tuple(columns))
+    got = _Gathered()
+    for one in several:
+        if is_frame(one):
+            _rows(from_frame(cast("DataFrame", one)), wanted, got, named=len(several) > 1)
+        elif not isinstance(one, (str, Path)):
+            raise DataError(f"cannot predict a {type(one).__name__}; expected a path, a text or a DataFrame")
+        elif _is_table(one):
+            _rows(load_table(Path(one)), wanted, got, named=len(several) > 1)
+        elif modality == "image":
+            _image(one, got)
+        elif modality == "text":
+            _text(one, got)
+        else:
+            got.skip(
+                _shown(one),
+                "not a table; expected .csv, .tsv, .parquet or .jsonl" if os.path.exists(one) else "no such file",
+            )
+    items = np.array(got.items, np.float64).reshape(-1, len(columns)) if modality == "table" else got.items
+    return Dataset(
+        name=_shown(several[0]) if len(several) == 1 and isinstance(several[0], Path) else "inputs",
+        modality=modality,
+        items=cast("NDArray[np.float64] | list[Path] | list[str]", items),
+        ids=_unique(got.ids),
+        columns=tuple(columns),
+        skipped=tuple(got.skipped),
+        notes=tuple(got.notes),
+    )
+
+
+def _is_table(one: str | Path) -> bool:
+    return is_table_name(one) and os.path.isfile(one)
+
+
+def _rows(table: Table, wanted: Wanted, got: _Gathered, *, named: bool) -> None:
+    roles = infer_roles(table, wanted, labelled=False)
+    contents = read_rows(table, roles, wanted.columns)
+    names = [f"{table.name} {name}" if named else name for name in row_names(table, roles.id)]
+    kept = np.array([i for i in range(len(table)) if i not in contents.reasons], np.int64)
+    got.items.extend(take_items(contents.items, kept))
+    got.ids.extend(names[i] for i in kept)
+    got.skipped.extend(skipped_rows(contents.reasons, names, table.bad))
+    got.notes.extend(roles.notes)
+
+
+def _image(one: str | Path, got: _Gathered) -> None:
+    path = Path(one)
+    if is_folder(path):
+        _folder(path, "image", got)
+    elif os.path.isfile(path):
+        got.add(_shown(one), path)
+    else:
+        got.skip(_shown(one), "no such file")
+
+
+def _text(one: str | Path, got: _Gathered) -> None:
+    """A str is a text unless it names a file or, with a separator in it, a folder."""
+    word = isinstance(one, Path) or (len(one) < 4096 and len(one.split()) == 1)
+    if (isinstance(one, Path) or (word and os.sep in one)) and is_folder(Path(one)):
+        _folder(Path(one), "text", got)
+    elif isinstance(one, Path) or (one.lower().endswith(".txt") and (word or os.path.isfile(one))):
+        try:
+            got.add(_shown(one), read_text(one))
+        except ItemError as failed:
+            got.skip(_shown(one), str(failed))
+    elif one.strip():
+        got.add(f"text {len(got.ids) + len(got.skipped) + 1}", one)
+    else:
+        got.skip(f"text {len(got.ids) + len(got.skipped) + 1}", "empty text")
+
+
+def _folder(path: Path, modality: Modality, got: _Gathered) -> None:
+    found = search(str(path), Found())
+    got.notes.extend(found.notes())
+    for file in sorted(found.paths[modality]):
+        if modality == "image":
+            got.add(_shown(file), Path(file))
+        else:
+            _text(Path(file), got)
+    for link in sorted(found.dangling):
+        got.skip(_shown(link), "a link that leads nowhere")
+    if not found.paths[modality] and not found.dangling:
+        got.skip(_shown(path), f"a folder without {' '.join(sorted(SUFFIXES[modality]))} files")
+
+
+def _shown(one: object) -> str:
+    return readable(one.as_posix() if isinstance(one, Path) else str(one))
+
+
+def _unique(ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids, with " (2)" and so on where one was given before."""
+    taken: set[str] = set()
+    out = []
+    for id_ in ids:
+        name, again = id_, 1
+        while name in taken:
+            again += 1
+            name = f"{id_} ({again})"
+        taken.add(name)
+        out.append(name)
+    return tuple(out)

@@ -1,0 +1,164 @@
+"""Whatever the user has, to a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, Modality
+from headstart.data.folder import read_folder
+from headstart.data.infer import Roles, Wanted, infer_roles
+from headstart.data.labels import Labels, read_label_columns, read_labels
+from headstart.data.rows import group_codes, read_rows, read_times, row_names, skipped_rows, take_items
+from headstart.data.search import is_folder
+from headstart.data.table import TABLE_SUFFIXES, Table, from_frame, is_frame, is_table_name, load_table
+from headstart.errors import DataError
+from headstart.tasks import Task
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def read(
+    data: str | Path | DataFrame,
+    *,
+    modality: Modality | None = None,
+    task: Task | None = None,
+    input: str | None = None,  # noqa: A002  the command line's word
+    label: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+) -> Dataset:
+    """Read labelled data. What is not given is inferred, and said in the data set's notes.
+
+    Args:
+        data: a folder of class folders (images, .txt), a table (.csv .tsv .parquet .jsonl) or a DataFrame.
+        input: the column of texts, or of image paths relative to the table (to the current folder for a DataFrame).
+            For tables of features: leave out, or the one column to use.
+        label: the label column, or several columns of 0 and 1 joined by commas.
+        group: the column of what must stay on one side of a split.
+        time: the column to order splits by; numbers or ISO dates.
+
+    Raises:
+        DataError: nothing to learn from there; the message says why.
+        OptionError: an unknown modality or task.
+        MissingLayerError: .parquet without pyarrow.
+    """
+    return _read(data, Wanted(modality, task, input, label, group, time))
+
+
+def read_for_model(
+    data: str | Path | DataFrame,
+    modality: Modality,
+    task: Task,
+    classes: tuple[str, ...],
+    *,
+    columns: tuple[str, ...] = (),
+    input: str | None = None,  # noqa: A002
+    label: str | None = None,
+) -> Dataset:
+    """Read labelled data to evaluate a model on: codes refer to the model's classes, the matrix has its columns.
+
+    One class alone is enough here, and rows whose label is none of the classes are left out with that reason.
+
+    Args:
+        columns: for tables of features, the model's `Dataset.columns`.
+
+    Raises:
+        DataError: as for `read`; also a column of the model that is absent.
+    """
+    return _read(data, Wanted(modality, task, input, label, classes=classes, columns=columns))
+
+
+def _read(data: str | Path | DataFrame, wanted: Wanted) -> Dataset:
+    if is_frame(data):
+        return read_table(from_frame(cast("DataFrame", data)), wanted)
+    if not isinstance(data, (str, Path)):
+        raise DataError(f"data is a {type(data).__name__}; expected a folder, a table file or a pandas DataFrame")
+    path = Path(data).expanduser()
+    if is_folder(path):
+        return read_folder(path, wanted)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if not is_table_name(path):
+        raise DataError(
+            f"{path} is no folder and no table; expected class folders or one of {' '.join(TABLE_SUFFIXES)}"
+        )
+    return read_table(load_table(path), wanted)
+
+
+def read_table(table: Table, wanted: Wanted) -> Dataset:
+    """The labelled rows of a table, in its order.
+
+    Raises:
+        DataError: a named column is absent, a role cannot be told, or no row can be used.
+    """
+    roles = infer_roles(table, wanted)
+    contents = read_rows(table, roles, wanted.columns)
+    reasons, notes = dict(contents.reasons), [*roles.notes, *contents.notes]
+    times = None
+    if roles.time is not None:
+        times, without = read_times(table.columns[roles.time], roles.time)
+        reasons.update(without)
+    names = row_names(table, roles.id)
+    usable = np.array([i for i in range(len(table)) if i not in reasons], np.int64)
+    if not len(usable):
+        raise DataError(f"none of the {len(table)} rows of {table.name} can be used: {names[0]}: {reasons[0]}")
+    labels = _labels(table, roles, usable, wanted)
+    kept = usable[labels.kept]
+    reasons.update({int(usable[i]): reason for i, reason in labels.reasons.items()})
+    groups = None
+    if roles.group is not None:
+        groups, said = group_codes([table.columns[roles.group][i] for i in kept])
+        notes += said
+    data = Dataset(
+        name=table.name,
+        modality=roles.modality,
+        items=take_items(contents.items, kept),
+        ids=tuple(names[i] for i in kept),
+        target=labels.target,
+        groups=groups,
+        times=None if times is None else times[kept],
+        columns=contents.columns,
+        skipped=skipped_rows(reasons, names, table.bad),
+    )
+    return replace(data, notes=(*notes, *labels.notes, *_contradictions(data)))
+
+
+def _labels(table: Table, roles: Roles, rows: np.ndarray, wanted: Wanted) -> Labels:
+    if len(roles.labels) > 1:
+        if wanted.task not in (None, "multilabel"):
+            raise DataError(f"several label columns make task multilabel, not {wanted.task}; name one column")
+        return read_label_columns({name: [table.columns[name][i] for i in rows] for name in roles.labels})
+    column = roles.labels[0]
+    return read_labels([table.columns[column][i] for i in rows], column, wanted.task, wanted.classes)
+
+
+@dataclass
+class _Seen:
+    id: str
+    label: bytes
+    contradicted: bool = False
+
+
+def _contradictions(data: Dataset) -> tuple[str, ...]:
+    """A note if the same input stands there with different labels; a number may differ without contradiction."""
+    if data.target is None or data.target.task == "regression":
+        return ()
+    first: dict[object, _Seen] = {}
+    example = ""
+    for i, item in enumerate(data.items):
+        key = item.tobytes() if isinstance(item, np.ndarray) else item
+        label = data.target.y[i].tobytes()
+        seen = first.setdefault(key, _Seen(data.ids[i], label))
+        if seen.label != label:
+            seen.contradicted = True
+            example = example or f"{seen.id} and {data.ids[i]}"
+    count = sum(seen.contradicted for seen in first.values())
+    if not count:
+        return ()
+    inputs = "input stands" if count == 1 else "inputs stand"
+    return (f"{count} {inputs} there with different labels, kept all the same: {example}",)

@@ -1,0 +1,145 @@
+"""Rows of a table to items: paths of images, texts, or a matrix; and what their rows are grouped and ordered by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.cells import Cell, as_number
+from headstart.data.dataset import Items, Skipped
+from headstart.data.infer import Roles
+from headstart.data.matrix import base_columns, encode, rebuild
+from headstart.data.table import Table
+from headstart.data.texts import read_text
+from headstart.errors import DataError, ItemError
+
+
+@dataclass(eq=False)
+class Contents:
+    """What the n rows of a table hold.
+
+    Attributes:
+        items: n, one a row; of no meaning where a row has a reason.
+        reasons: position of each row that cannot be used -> why.
+        columns: names of the matrix's columns.
+    """
+
+    items: Items
+    reasons: dict[int, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_rows(table: Table, roles: Roles, columns: Sequence[str] = ()) -> Contents:
+    """The items of a table; images are looked for, not opened.
+
+    Args:
+        columns: for tables of features: those of a model, to be made again; empty to choose them.
+
+    Raises:
+        DataError: a feature column is absent or none can be used.
+    """
+    if roles.modality == "table":
+        if columns:
+            base_columns(columns, tuple(table.columns))
+            return Contents(rebuild(table.columns, columns), columns=tuple(columns))
+        matrix = encode({name: table.columns[name] for name in roles.inputs})
+        return Contents(matrix.values, columns=matrix.names, notes=matrix.notes)
+    cells = table.columns[roles.inputs[0]]
+    return _paths(cells, table.folder) if roles.modality == "image" else _texts(cells, table.folder)
+
+
+def row_names(table: Table, id_column: str | None) -> list[str]:
+    """n unique names: the id column's, else "row 17", counted from 1 below the header."""
+    if id_column is not None:
+        return [str(cell) for cell in table.columns[id_column]]
+    return [f"row {number}" for number in table.numbers]
+
+
+def skipped_rows(reasons: dict[int, str], names: Sequence[str], bad: Iterable[Skipped] = ()) -> tuple[Skipped, ...]:
+    """All that was left out: rows that could not be read, then those that could not be used, in order."""
+    return (*bad, *(Skipped(names[i], reasons[i]) for i in sorted(reasons)))
+
+
+def take_items(items: Items, kept: NDArray[np.int64]) -> Items:
+    """The items at positions `kept`."""
+    if isinstance(items, np.ndarray):
+        return items[kept]
+    return [items[i] for i in kept]
+
+
+def group_codes(cells: Sequence[Cell]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """(n,) int64 codes of groups, and notes. Rows without a group are one group: none of them can leak into another."""
+    names = ["" if cell is None else f"={cell}" for cell in cells]
+    distinct, codes = np.unique(np.array(names, dtype=object), return_inverse=True)
+    missing = names.count("")
+    notes = (f"groups: {missing} rows without one are kept together as one more group",) if missing else ()
+    return codes.astype(np.int64), (f"groups: {len(distinct)} distinct", *notes)
+
+
+def read_times(cells: Sequence[Cell], column: str) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """(n,) float64: numbers as they are, or ISO dates as seconds since 1970 (UTC where no zone is given).
+
+    Also the position of each empty cell -> why it cannot be used; its time is NaN.
+
+    Raises:
+        DataError: a cell that is neither.
+    """
+    out = np.full(len(cells), np.nan)
+    reasons = {}
+    for i, cell in enumerate(cells):
+        if cell is None:
+            reasons[i] = f"no time in column {column!r}"
+            continue
+        number = as_number(cell)
+        out[i] = _seconds(str(cell), column) if number is None else number
+        if not np.isfinite(out[i]):
+            reasons[i] = f"the time {cell!r} is not finite"
+    return out, reasons
+
+
+def _seconds(text: str, column: str) -> float:
+    try:
+        when = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise DataError(f"time column {column!r} has {text!r}; expected a number or a date like 2024-01-31") from None
+    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _paths(cells: Sequence[Cell], folder: Path) -> Contents:
+    contents = Contents([])
+    paths: list[Path] = []
+    for i, cell in enumerate(cells):
+        path = folder / str(cell) if cell is not None else folder
+        paths.append(path)
+        if cell is None:
+            contents.reasons[i] = "no path"
+        elif not os.path.isfile(path):
+            contents.reasons[i] = f"no such file: {path}"
+    contents.items = paths
+    return contents
+
+
+def _texts(cells: Sequence[Cell], folder: Path) -> Contents:
+    """Texts as they stand; where every cell names a .txt file, the files' texts."""
+    reasons: dict[int, str] = {}
+    texts: list[str] = []
+    there = [cell for cell in cells if cell is not None]
+    files = bool(there) and all(isinstance(c, str) and c.lower().endswith(".txt") and "\n" not in c for c in there)
+    for i, cell in enumerate(cells):
+        text = "" if cell is None else str(cell)
+        if not text.strip():
+            reasons[i] = "empty text"
+        elif files:
+            try:
+                text = read_text(folder / text)
+            except ItemError as failed:
+                reasons[i] = f"{text}: {failed}"
+        texts.append(text)
+    return Contents(texts, reasons)

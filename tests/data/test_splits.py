@@ -1,0 +1,234 @@
+"""Splits: properties on random targets, and quality against scikit-learn."""
+
+import numpy as np
+import pytest
+
+from headstart.data.splits import folds, holdout, subset_per_class
+from headstart.errors import DataError, OptionError
+from headstart.tasks import Target
+
+
+def exclusive(rng, n, classes, skew=1.0):
+    weights = np.arange(1, classes + 1) ** -skew
+    y = rng.choice(classes, n, p=weights / weights.sum())
+    return Target("multiclass", y.astype(np.int64), tuple(map(str, range(classes))))
+
+
+def multilabel(rng, n, classes):
+    y = (rng.random((n, classes)) < rng.uniform(0.02, 0.5, classes)).astype(np.uint8)
+    return Target("multilabel", y, tuple(map(str, range(classes))))
+
+
+def numeric(rng, n):
+    return Target("regression", rng.lognormal(size=n), ("y",))
+
+
+TARGETS = {
+    "even": lambda rng: exclusive(rng, 100, 4, 0),
+    "skewed": lambda rng: exclusive(rng, 203, 12, 1.5),
+    "multilabel": lambda rng: multilabel(rng, 150, 7),
+    "numeric": lambda rng: numeric(rng, 97),
+}
+
+
+def check_partition(split, n):
+    tested = np.concatenate([fold.test for fold in split])
+    assert sorted(tested) == list(range(n))
+    for fold in split:
+        assert sorted(np.concatenate((fold.train, fold.test))) == list(range(n))
+        assert len(fold.test) > 0
+        assert fold.test.dtype == fold.train.dtype == np.int64
+        assert (np.diff(fold.test) > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("k", [2, 5, 10])
+def test_folds_partition_and_repeat(kind, k, seed):
+    target = TARGETS[kind](np.random.default_rng(seed))
+    split = folds(target, k=k, seed=seed)
+    assert len(split) == k
+    check_partition(split, len(target))
+    again = folds(target, k=k, seed=seed)
+    assert all((a.test == b.test).all() for a, b in zip(split, again, strict=True))
+    other = folds(target, k=k, seed=seed + 1)
+    assert any(len(a.test) != len(b.test) or (a.test != b.test).any() for a, b in zip(split, other, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_each_class_and_the_sizes_are_even_within_one_item(seed):
+    rng = np.random.default_rng(seed)
+    target = exclusive(rng, int(rng.integers(20, 300)), int(rng.integers(2, 20)), 1.0)
+    split = folds(target, k=5, seed=seed)
+    counts = np.array([np.bincount(target.y[fold.test], minlength=target.n_outputs) for fold in split])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    assert np.ptp(counts.sum(axis=1)) <= 1
+
+
+def test_small_classes_are_spread_and_a_single_item_is_tested_once():
+    target = Target("multiclass", np.array([0] * 20 + [1] * 3 + [2]), ("a", "b", "c"))
+    tests = [target.y[fold.test] for fold in folds(target, k=5)]
+    assert sorted((t == 1).sum() for t in tests) == [0, 0, 1, 1, 1]
+    assert sorted((t == 2).sum() for t in tests) == [0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_numbers_are_spread_over_their_range(seed):
+    target = numeric(np.random.default_rng(seed), 500)
+    rank = np.argsort(np.argsort(target.y))
+    for fold in folds(target, k=5, seed=seed):
+        # Of each tenth of the values, every fold has its part to within one.
+        assert (np.abs(np.bincount(rank[fold.test] // 50) - 10) <= 1).all()
+
+
+def test_labels_are_balanced_better_than_by_chance():
+    def imbalance(target, sides):
+        counts = np.array([target.y[side].sum(axis=0) for side in sides])
+        return np.abs(counts - target.y.sum(axis=0) / 5).mean()
+
+    ours, chance = [], []
+    for seed in range(10):
+        target = multilabel(np.random.default_rng(seed), 200, 8)
+        ours.append(imbalance(target, [fold.test for fold in folds(target, seed=seed)]))
+        order = np.random.default_rng(seed).permutation(200)
+        chance.append(imbalance(target, np.array_split(order, 5)))
+    assert np.mean(ours) < 0.35 * np.mean(chance)
+
+
+def groups_of(rng, n, count):
+    return rng.choice(count, n, p=rng.dirichlet(np.ones(count) * 2)).astype(np.int64)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", TARGETS)
+def test_no_group_is_on_both_sides(kind, seed):
+    rng = np.random.default_rng(seed)
+    target = TARGETS[kind](rng)
+    groups = groups_of(rng, len(target), 30)
+    split = folds(target, groups=groups, k=5, seed=seed)
+    check_partition(split, len(target))
+    for fold in [*split, holdout(target, 0.3, groups=groups, seed=seed)]:
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+
+
+def test_groups_are_balanced_as_well_as_scikit_learn_does():
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    def spread(target, tests):
+        counts = np.array([np.bincount(target.y[test], minlength=target.n_outputs) for test in tests])
+        return (counts / np.bincount(target.y, minlength=target.n_outputs)).std(axis=0).mean()
+
+    ours, theirs = [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        groups = groups_of(rng, 400, 40)
+        # Classes lean to some groups, as in real data.
+        lean = rng.dirichlet(np.ones(4), 40)
+        target = Target("multiclass", np.array([rng.choice(4, p=lean[g]) for g in groups]), ("a", "b", "c", "d"))
+        ours.append(spread(target, [fold.test for fold in folds(target, groups=groups, seed=seed)]))
+        peer = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+        theirs.append(spread(target, [test for _, test in peer.split(np.zeros(400), target.y, groups)]))
+    assert np.mean(ours) <= 1.05 * np.mean(theirs)
+
+
+def test_fewer_groups_than_folds():
+    target = Target("binary", np.array([0, 1] * 10), ("a", "b"))
+    groups = np.repeat([7, 8, 9], [2, 4, 14])
+    split = folds(target, groups=groups, k=5)
+    assert len(split) == 3
+    check_partition(split, 20)
+    with pytest.raises(DataError, match="1 group"):
+        folds(target, groups=np.zeros(20, np.int64))
+    with pytest.raises(DataError, match="1 group"):
+        holdout(target, 0.2, groups=np.zeros(20, np.int64))
+
+
+def test_fewer_items_than_folds():
+    target = Target("binary", np.array([0, 1, 1]), ("a", "b"))
+    split = folds(target, k=5)
+    assert len(split) == 3
+    check_partition(split, 3)
+    with pytest.raises(DataError, match="1 item"):
+        folds(target.take(np.array([0])))
+    with pytest.raises(OptionError, match="at least two"):
+        folds(target, k=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_time_goes_forward(seed):
+    rng = np.random.default_rng(seed)
+    target = exclusive(rng, 120, 3)
+    times = rng.integers(0, 25, 120).astype(float)
+    split = folds(target, times=times, k=4)
+    assert len(split) == 4
+    for fold in split:
+        assert times[fold.train].max() < times[fold.test].min()
+    tested = np.concatenate([fold.test for fold in split])
+    assert len(set(tested)) == len(tested)
+    assert times[np.setdiff1d(np.arange(120), tested)].max() < times[tested].min()
+    sizes = [len(fold.test) for fold in split]
+    assert min(sizes) > 120 / 5 / 2
+
+
+def test_time_with_groups_keeps_both_promises():
+    rng = np.random.default_rng(0)
+    times, groups = rng.random(100), rng.integers(0, 20, 100)
+    for fold in folds(exclusive(rng, 100, 2), times=times, groups=groups, k=3):
+        assert times[fold.train].max() < times[fold.test].min()
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+
+
+def test_few_times():
+    target = Target("binary", np.array([0, 1] * 5), ("a", "b"))
+    assert len(folds(target, times=np.repeat([1.0, 2.0], 5))) == 1
+    with pytest.raises(DataError, match="1 distinct times"):
+        folds(target, times=np.ones(10))
+    with pytest.raises(DataError, match="no time"):
+        folds(target, times=np.array([np.nan] * 10))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5, 0.8])
+@pytest.mark.parametrize("kind", TARGETS)
+def test_holdout_has_the_fraction_of_items_and_classes(kind, fraction, seed):
+    target = TARGETS[kind](np.random.default_rng(seed))
+    fold = holdout(target, fraction, seed=seed)
+    assert sorted(np.concatenate((fold.train, fold.test))) == list(range(len(target)))
+    # Labels come first in iterative stratification; the size may be off by a few.
+    assert abs(len(fold.test) - fraction * len(target)) <= (1 if kind != "multilabel" else 4)
+    if target.exclusive:
+        held = np.bincount(target.y[fold.test], minlength=target.n_outputs)
+        assert (np.abs(held - fraction * np.bincount(target.y, minlength=target.n_outputs)) <= 1).all()
+    assert (holdout(target, fraction, seed=seed).test == fold.test).all()
+
+
+def test_holdout_is_never_empty():
+    target = Target("binary", np.array([0, 1]), ("a", "b"))
+    for seed in range(20):
+        for fraction in (0.01, 0.99):
+            fold = holdout(target, fraction, seed=seed)
+            assert len(fold.train) == len(fold.test) == 1
+    for fraction in (0, 1, -0.1, 1.5, float("nan")):
+        with pytest.raises(OptionError, match="between 0 and 1"):
+            holdout(target, fraction)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_shot_draw(seed):
+    target = exclusive(np.random.default_rng(seed), 200, 10, 1.5)
+    drawn = subset_per_class(target, 8, seed=seed)
+    expected = np.minimum(np.bincount(target.y, minlength=10), 8)
+    assert (np.bincount(target.y[drawn], minlength=10) == expected).all()
+    assert (np.diff(drawn) > 0).all()
+    assert (subset_per_class(target, 8, seed=seed) == drawn).all()
+
+
+def test_few_shot_draw_of_many_labels():
+    target = multilabel(np.random.default_rng(0), 300, 6)
+    drawn = subset_per_class(target, 5, seed=0)
+    assert (target.y[drawn].sum(axis=0) >= 5).all()
+    assert len(drawn) <= 30
+    with pytest.raises(OptionError, match="no classes"):
+        subset_per_class(numeric(np.random.default_rng(0), 9), 2, seed=0)
+    with pytest.raises(OptionError, match="at least one"):
+        subset_per_class(target, 0, seed=0)

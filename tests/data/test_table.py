@@ -1,0 +1,418 @@
+"""Tables: what is read, what is inferred, what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from headstart.data import read, read_for_model, read_inputs
+from headstart.data import table as tables
+from headstart.errors import DataError, OptionError
+
+pd = pytest.importorskip("pandas")
+
+WORDS = ["the red house", "a green tree here", "one blue sea far", "some dark night sky"]
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def text_rows(n=12):
+    return [(f"{WORDS[i % 4]} number {i}", "ab"[i % 2]) for i in range(n)]
+
+
+def classes_of(data):
+    return [data.target.classes[code] for code in data.target.y]
+
+
+def reasons(data):
+    return {skip.id: skip.reason for skip in data.skipped}
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "semicolon", "jsonl", "parquet", "frame", "categorical"])
+def test_the_same_texts_in_every_kind_of_table(tmp_path, kind):
+    frame = pd.DataFrame(text_rows(), columns=["utterance", "meaning"])
+    path = tmp_path / f"t.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "tsv":
+        frame.to_csv(path, index=False, sep="\t")
+    elif kind == "semicolon":
+        path = tmp_path / "t.csv"
+        frame.to_csv(path, index=False, sep=";", encoding="utf-8-sig")
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif kind == "parquet":
+        pytest.importorskip("pyarrow")
+        frame.to_parquet(path)
+    elif kind == "categorical":
+        frame["meaning"] = frame["meaning"].astype("category")
+    data = read(frame if kind in ("frame", "categorical") else path)
+    assert data.modality == "text"
+    assert data.target.task == "binary"
+    assert data.items == [text for text, _ in text_rows()]
+    assert classes_of(data) == [label for _, label in text_rows()]
+    assert data.ids[:2] == ("row 1", "row 2")
+    assert any("'utterance'" in note for note in data.notes)
+    assert any("'meaning'" in note for note in data.notes)
+
+
+def test_labels_stay_what_was_written(tmp_path):
+    labels = ["NA", "None", "001", "null", "1e3", "TRUE"]
+    text = "text,label\n" + "".join(f"some words here {i},{labels[i % 6]}\n" for i in range(24))
+    data = read(write(tmp_path / "t.csv", text))
+    assert data.target.classes == tuple(sorted(labels))
+    assert not data.skipped
+
+
+def test_whole_numbers_are_classes_without_a_point():
+    frame = pd.DataFrame({"text": [f"words of row {i}" for i in range(9)], "label": [0, 1, 2] * 3})
+    assert read(frame).target.classes == ("0", "1", "2")
+    frame.loc[0, "label"] = np.nan  # makes the column one of floats
+    data = read(frame)
+    assert data.target.classes == ("0", "1", "2")
+    assert reasons(data) == {"row 1": "no label"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [
+        (["x", "y"] * 30, "binary"),
+        (["x", "y", "z"] * 20, "multiclass"),
+        ([True, False] * 30, "binary"),
+        (list(range(20)) * 3, "multiclass"),  # 20 distinct whole numbers
+        (list(range(60)), "regression"),  # more than 20, and more than a tenth
+        ([i / 7 for i in range(60)], "regression"),
+        ([0.5, 1.5] * 30, "regression"),
+        ([0.0, 1.0] * 30, "binary"),
+        (["007", "008", "009"] * 20, "multiclass"),
+        ([["a", "b"], ["b"], []] * 20, "multilabel"),
+        (["a|b", "b", "c|a"] * 20, "multilabel"),
+        (["a;b", "b", "c; a"] * 20, "multilabel"),
+        (["a|b", "c|d"] * 30, "binary"),  # the parts never recur: names with a bar in them
+    ],
+)
+def test_the_task_is_inferred(labels, task):
+    data = read(pd.DataFrame({"text": [f"words of row {i}" for i in range(60)], "y": labels}))
+    assert data.target.task == task
+    assert any(note.startswith(f"task {task}") for note in data.notes)
+
+
+def test_more_than_twenty_numbers_in_a_long_table_are_classes():
+    frame = pd.DataFrame({"text": [f"words of row {i}" for i in range(600)], "y": [i % 50 for i in range(600)]})
+    assert read(frame).target.task == "multiclass"
+    assert read(frame, task="regression").target.task == "regression"
+
+
+def test_the_task_can_be_settled():
+    frame = pd.DataFrame({"text": [f"words of row {i}" for i in range(60)], "y": ["a|b", "b|c", "a"] * 20})
+    assert read(frame, task="multiclass").target.classes == ("a", "a|b", "b|c")
+    with pytest.raises(DataError, match="binary needs two classes; 'y' has 3"):
+        read(frame, task="binary")
+    with pytest.raises(DataError, match=r"regression needs numbers; the label column 'y' has 'a.b'"):
+        read(frame, task="regression")
+    with pytest.raises(OptionError, match="did you mean 'multiclass'"):
+        read(frame, task="multiclas")
+    with pytest.raises(OptionError, match="image, text, table"):
+        read(frame, modality="video")
+
+
+def test_many_labels_from_lists_keep_items_without_any(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"text": ["one two three", "four five six", "7 8 nine"], "labels": [["b", "a"], [], None]})
+    frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    frame.to_parquet(tmp_path / "t.parquet")
+    for data in (read(frame), read(tmp_path / "t.jsonl"), read(tmp_path / "t.parquet")):
+        assert data.target.classes == ("a", "b")
+        assert data.target.y.tolist() == [[1, 1], [0, 0]]
+        assert data.target.y.dtype == np.uint8
+        assert reasons(data) == {"row 3": "no label"}
+
+
+def test_many_labels_from_columns_of_0_and_1(tmp_path):
+    path = write(tmp_path / "t.csv", "text,b,a\nsome words x,1,0\nsome words y,1,1\nsome words z,,1\n")
+    data = read(path, label="b,a")
+    assert data.target.classes == ("a", "b")
+    assert data.target.y.tolist() == [[0, 1], [1, 1]]
+    assert reasons(data) == {"row 3": "no label in column 'b'"}
+    with pytest.raises(DataError, match="must hold 0 or 1"):
+        read(write(tmp_path / "u.csv", "text,b,a\nsome words x,2,0\n"), label="b,a")
+    with pytest.raises(DataError, match="not binary"):
+        read(path, label="b,a", task="binary")
+
+
+def test_numbers_as_labels(tmp_path):
+    rows = "".join(f"words of row {i},{i / 4}\n" for i in range(40))
+    data = read(write(tmp_path / "t.csv", "text,score\n" + rows + "words of more,NA\nwords of inf,inf\n"))
+    assert data.target.task == "regression"
+    assert data.target.classes == ("score",)
+    assert data.target.y.tolist() == [i / 4 for i in range(40)]
+    assert reasons(data).keys() == {"row 41", "row 42"}
+
+
+def test_a_table_of_features(tmp_path):
+    text = "id,age,sex,note,zip,target\n"
+    text += "".join(
+        f"p{i},{20 + i},{['male', 'female', ''][i % 3]},{'NA' if i % 5 else i},0{i % 4}1,{i % 2}\n" for i in range(30)
+    )
+    data = read(write(tmp_path / "t.csv", text))
+    assert data.modality == "table"
+    assert data.columns == ("age", "sex=female", "sex=male", "note", "zip=001", "zip=011", "zip=021", "zip=031")
+    assert data.ids[0] == "p0"
+    assert data.items.shape == (30, 8)
+    assert data.items.dtype == np.float64
+    assert data.items[0].tolist() == [20, 0, 1, 0, 1, 0, 0, 0]
+    assert data.items[2, 1:3].tolist() == [0, 0]
+    assert np.isnan(data.items[1, 3])
+    again = read_inputs(tmp_path / "t.csv", "table", columns=data.columns)
+    assert np.array_equal(again.items, data.items, equal_nan=True)
+    assert again.ids == data.ids
+    assert again.target is None
+
+
+def test_features_are_rebuilt_from_their_names(tmp_path):
+    names = ("x", "kind=a", "kind=b=c", "flag=True")
+    path = write(tmp_path / "t.csv", "kind,other,x,flag\nb=c,1,2.5,True\nnew,2,,False\n")
+    items = read_inputs(path, "table", columns=names).items
+    assert items[0].tolist() == [2.5, 0, 1, 1]
+    assert np.isnan(items[1, 0])
+    assert items[1, 1:].tolist() == [0, 0, 0]
+    with pytest.raises(DataError, match=r"lacks 1 of the model's columns \(kinds\); did you mean 'kind'"):
+        read_inputs(path, "table", columns=("x", "kinds=a"))
+
+
+def test_numeric_and_boolean_frames():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(50, 3)), columns=[0, 1, 2])
+    frame["flag"] = rng.random(50) < 0.5
+    frame["empty"] = np.nan
+    frame["big"] = np.inf
+    frame.loc[0, "big"] = 1.0
+    frame["target"] = ["p", "q"] * 25
+    data = read(frame)
+    assert data.columns == ("0", "1", "2", "flag", "big")
+    assert np.array_equal(data.items[:, :3], frame[[0, 1, 2]].to_numpy())
+    assert set(data.items[:, 3]) == {0.0, 1.0}
+    assert np.isnan(data.items[1:, 4]).all()
+    notes = "\n".join(data.notes)
+    assert "'empty', which is empty" in notes
+    assert "'big': 49 cells are not a finite number" in notes
+
+
+def test_columns_that_only_name_the_rows_are_dropped_aloud():
+    frame = pd.DataFrame({"PassengerId": range(100, 160), "Name": [f"Person, Mr. {i}" for i in range(60)]})
+    frame["Age"], frame["Sex"], frame["Fare"], frame["Class"] = 1.5, ["m", "f"] * 30, range(60), [1, 2, 3] * 20
+    frame["Survived"] = [0, 1] * 30
+    data = read(frame, label="Survived")
+    assert data.modality == "table"
+    assert data.columns == ("Age", "Sex=f", "Sex=m", "Fare", "Class")
+    notes = "\n".join(data.notes)
+    assert "'PassengerId', whose values only name the rows" in notes
+    assert "'Name', which has 60 distinct words" in notes
+
+
+def test_names_with_an_equals_sign_must_not_be_ambiguous():
+    frame = pd.DataFrame({"a": ["b=c", "x"] * 9, "a=b": ["c", "y"] * 9, "target": [0, 1] * 9})
+    with pytest.raises(DataError, match="two ways"):
+        read(frame)
+
+
+def test_images_of_a_table(tmp_path):
+    (tmp_path / "pics").mkdir()
+    for i in range(4):
+        (tmp_path / f"pics/{i}.jpg").touch()
+    text = "file,split,label\n" + "".join(f"pics/{i}.jpg,s,{'ab'[i % 2]}\n" for i in range(5))
+    path = write(tmp_path / "t.csv", text + f"{tmp_path}/pics/0.jpg,s,a\n,s,a\npics,s,b\n")
+    data = read(path, label="label")
+    assert data.modality == "image"
+    assert data.items == [tmp_path / f"pics/{i}.jpg" for i in (0, 1, 2, 3, 0)]
+    assert reasons(data).keys() == {"row 5", "row 7", "row 8"}
+    assert "no such file" in reasons(data)["row 5"]
+
+
+def test_a_frame_of_images_starts_from_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").touch()
+    monkeypatch.chdir(tmp_path)
+    data = read(pd.DataFrame({"path": ["a.png", "b.png"], "class": ["x", "y"]}))
+    assert data.modality == "image"
+    assert all(path.is_file() for path in data.items)
+
+
+def test_texts_may_be_files(tmp_path):
+    write(tmp_path / "a.txt", "text of a")
+    write(tmp_path / "b.txt", "text of b")
+    path = write(tmp_path / "t.csv", "text,label\na.txt,x\nb.txt,y\nc.txt,y\n")
+    data = read(path)
+    assert data.items == ["text of a", "text of b"]
+    assert reasons(data) == {"row 3": "c.txt: no such file"}
+
+
+def test_rows_that_cannot_be_used_are_skipped_with_reasons(tmp_path):
+    text = "text,label\ngood words here,a\n,b\n  ,b\nother good words,b\nno label here,\nnan label here,NaN\n"
+    data = read(write(tmp_path / "t.csv", text))
+    assert data.ids == ("row 1", "row 4")
+    assert reasons(data) == {
+        "row 2": "empty text", "row 3": "empty text", "row 5": "no label", "row 6": "no label",
+    }  # fmt: skip
+
+
+def test_bad_lines_are_skipped_and_named(tmp_path):
+    text = 'text,label\ngood one,a\ntoo,many,fields\n\n"two\nlines",b\nfew\n"a"b,c\nlast one,b\n'
+    data = read(write(tmp_path / "t.csv", text), modality="text")
+    assert data.items == ["good one", "two\nlines", "last one"]
+    assert data.ids == ("row 1", "row 3", "row 6")
+    assert reasons(data)["row 2"] == "line 3: 3 fields where the header has 2"
+    assert reasons(data)["row 4"].startswith("line 7: 1 fields")
+    assert reasons(data)["row 5"].startswith("line 8:")
+
+
+def test_an_open_quote_costs_its_rows_not_the_run(tmp_path):
+    data = read(write(tmp_path / "t.csv", 'text,label\none one,a\ntwo two,b\n"three,c\nfour,d\n'), modality="text")
+    assert len(data) == 2
+    assert reasons(data)["row 3"].startswith("lines 4-5: unexpected end of data")
+
+
+def test_bad_json_lines(tmp_path):
+    lines = ['{"text": "one two", "label": "a"}', "{broken", "[1]", "[" * 100_000, '{"text": "x y", "label": "b"}', ""]
+    lines += ['{"label": "b"}', '{"text": "z", "label": NaN}', '{"text": ' + "9" * 5000 + ', "label": "a"}']
+    data = read(write(tmp_path / "t.jsonl", "\n".join(lines)), modality="text")
+    assert data.items == ["one two", "x y"]
+    why = reasons(data)
+    assert "line 2: not JSON" in why["row 2"]
+    assert why["row 3"] == "line 3: list where an object was expected"
+    assert why["row 6"] == "empty text"
+    assert why["row 7"] == "no label"
+    assert len(why) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "empty"),
+        ("t.csv", b"text,label\n", "no rows"),
+        ("t.csv", b"text,text\na,b\n", "two columns named 'text'"),
+        ("t.csv", "text,label\nnaïve,a\n".encode("latin-1"), "not UTF-8"),
+        ("t.csv", b"text,label\n,\n,\n", "none of the 2 rows"),
+        ("t.csv", b"text,label\nsome words,\nmore words,\n", "label column 'label' is empty"),
+        ("t.csv", b"text,label\nsome words,a\nmore words,a\n", "only one class, 'a'"),
+        ("t.csv", b"only\n1\n2\n", "no column"),
+        ("t.tsv", b"a,b\n\n\n", "no rows"),
+        ("t.jsonl", b"", "no rows"),
+        ("t.jsonl", b"[1, 2]\n", "line 1: list"),
+        ("t.parquet", b"PAR1 nonsense", "not a parquet"),
+        ("t.xlsx", b"PK", "no folder and no table"),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_use(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as raised:
+        read(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_wrong_column_lists_those_there_are(tmp_path):
+    path = write(tmp_path / "t.csv", "text,label\nsome words here,a\nmore words here,b\n")
+    for option in ("label", "input", "group", "time"):
+        with pytest.raises(DataError, match="has no column 'lable'; there are text, label; did you mean 'label'"):
+            read(path, **{option: "lable"})
+    with pytest.raises(DataError, match="did you mean 'label'"):
+        read(path, label="LABEL")
+
+
+def test_sizes_are_bounded(tmp_path, monkeypatch):
+    path = write(tmp_path / "t.csv", "text,label\n" + "some words here,a\nmore words,b\n" * 10_000)
+    monkeypatch.setattr(tables, "MAX_BYTES", 1000)
+    with pytest.raises(DataError, match="a table may have 1,000"):
+        read(path)
+    monkeypatch.setattr(tables, "MAX_BYTES", 1 << 30)
+    monkeypatch.setattr(tables, "MAX_CELLS", 1000)
+    with pytest.raises(DataError, match="more than 1,000 cells"):
+        read(path)
+    frame = pd.DataFrame({"text": ["same"] * 2000, "label": ["a"] * 2000})
+    pytest.importorskip("pyarrow")
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="more than 1,000 cells"):
+        read(tmp_path / "t.parquet")
+
+
+def test_contradictions_are_kept_and_said():
+    frame = pd.DataFrame({"text": ["same words", "other words", "same words", "more words"] * 2, "y": list("aabbabaa")})
+    data = read(frame, modality="text")
+    assert len(data) == 8
+    assert any(
+        note.startswith("3 inputs stand there with different labels") and "row 1 and row 3" in note
+        for note in data.notes
+    )
+    features = pd.DataFrame({"x": [1.0, 1.0, 2.0], "z": [0.5, 0.5, 0.1], "y": list("aba")})
+    assert any("row 1 and row 2" in note for note in read(features).notes)
+
+
+def test_groups_by_name_or_by_order():
+    n = 30
+    frame = pd.DataFrame({"text": [f"words of row {i}" for i in range(n)], "label": ["a", "b", "b"] * 10})
+    frame["patient"] = [f"p{i % 10}" for i in range(n)]
+    frame["ward"] = ["w1", "w2", None] * 10
+    data = read(frame)
+    assert any("groups: column 'patient', by its name" in note for note in data.notes)
+    assert len(np.unique(data.groups)) == 10
+    assert data.groups[0] == data.groups[10] != data.groups[1]
+    assert data.groups.dtype == np.int64
+    data = read(frame, group="ward")
+    assert len(np.unique(data.groups)) == 3
+    assert data.groups[2] == data.groups[5]
+    assert any("10 rows without one" in note for note in data.notes)
+
+
+def test_times_are_numbers_or_iso_dates(tmp_path):
+    text = "text,label,when\none two three,a,2024-01-02\nfour five six,b,1970-01-01T00:00:10Z\nno time here,b,\n"
+    data = read(write(tmp_path / "t.csv", text), time="when")
+    assert data.times.tolist() == [pd.Timestamp("2024-01-02", tz="UTC").timestamp(), 10.0]
+    assert reasons(data) == {"row 3": "no time in column 'when'"}
+    with pytest.raises(DataError, match="a date like 2024-01-31"):
+        read(write(tmp_path / "u.csv", "text,label,when\none two three,a,01/02/2024\n"), time="when")
+    frame = pd.DataFrame(
+        {"text": ["a b c", "d e f"], "label": ["x", "y"], "when": pd.to_datetime(["2024-01-02", "1970-01-02"])}
+    )
+    assert read(frame, time="when").times.tolist() == [1704153600.0, 86400.0]
+
+
+def test_kinds_of_missing_in_frames():
+    frame = pd.DataFrame({
+        "text": ["one two three", None, np.nan, pd.NA, "five six seven", "eight nine ten"],
+        "label": pd.array([1, 0, 1, 0, 0, pd.NA], dtype="Int64"),
+    })  # fmt: skip
+    data = read(frame)
+    assert data.ids == ("row 1", "row 5")
+    assert data.target.classes == ("0", "1")
+
+
+def test_class_names_of_tables_are_nfc():
+    frame = pd.DataFrame({"text": ["a b c", "d e f", "g h i"], "label": ["Gru\u0308n", "Gr\u00fcn", "rot"]})
+    assert read(frame).target.classes == ("Gr\u00fcn", "rot")
+
+
+def test_a_model_is_evaluated_in_its_own_classes_and_columns(tmp_path):
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "kind": ["b", "b", "b"], "label": ["q", "q", "zzz"]})
+    data = read_for_model(frame, "table", "binary", ("p", "q"), columns=("kind=a", "x", "kind=b"), label="label")
+    assert data.columns == ("kind=a", "x", "kind=b")
+    assert data.items.tolist() == [[0, 1, 1], [0, 2, 1]]
+    assert data.target.y.tolist() == [1, 1]
+    assert data.target.classes == ("p", "q")
+    assert reasons(data) == {"row 3": "label 'zzz' is none of the model's 2 classes"}
+    with pytest.raises(DataError, match="is one of the model's classes"):
+        read_for_model(frame, "table", "binary", ("m", "n"), columns=("x",), label="label")
+
+
+def test_plain_types_only_for_a_jsonl_row(tmp_path):
+    rows = [{"text": f"words of row {i}", "label": i % 2, "meta": {"a": [1]}} for i in range(6)]
+    data = read(write(tmp_path / "t.jsonl", "\n".join(map(json.dumps, rows))))
+    assert data.target.classes == ("0", "1")
+
+
+def test_unreadable_data_of_other_types():
+    with pytest.raises(DataError, match="is a list; expected a folder"):
+        read([1, 2])
