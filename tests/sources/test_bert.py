@@ -64,15 +64,15 @@ def test_minilm_equals_its_references(run):
 
 def test_config_says_whether_it_is_a_plain_bert(text_folder):
     config = read_object(text_folder("bert", **SHAPE) / "config.json")
-    assert bert.read_config(config, "c") == bert.BertConfig(2, 2, 8, 40, 1e-12)
+    assert bert.read_config(config, "c") == bert.BertConfig(2, 2, 8, 40, 60, 1e-12)
     assert bert.read_config(config | {"hidden_act": "relu"}, "c") is None
     assert bert.read_config(config | {"model_type": "roberta"}, "c") is None
-    with pytest.raises(SourceError, match="'num_hidden_layers' is 'two'.*'hidden_size' is '-1'"):
+    with pytest.raises(SourceError, match=r"'num_hidden_layers' is 'two'.*'hidden_size' is '-1'"):
         bert.read_config(config | {"num_hidden_layers": "two", "hidden_size": -1}, "c")
-    with pytest.raises(SourceError, match="not a multiple"):
+    with pytest.raises(SourceError, match=r"not a multiple"):
         bert.read_config(config | {"num_attention_heads": 3}, "c")
 
 
 def test_missing_weights_are_named():
     with pytest.raises(SourceError, match=r"embeddings.word_embeddings.weight is missing"):
-        bert.build({}, bert.BertConfig(1, 1, 4, 8))
+        bert.build({}, bert.BertConfig(1, 1, 4, 8, 5))

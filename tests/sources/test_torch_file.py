@@ -61,7 +61,7 @@ def test_refuses_other_names(modern, monkeypatch):
 
     data = saved({"a": Malicious()}, modern=modern)
     monkeypatch.setattr(os, "system", never)
-    with pytest.raises(SourceError, match="names posix.system|names nt.system"):
+    with pytest.raises(SourceError, match=r"names posix.system|names nt.system"):
         decode(data, "x.pth")
 
 
@@ -69,7 +69,7 @@ def test_refuses_other_names(modern, monkeypatch):
     "value", [Malicious(), {"a": 1}, [1, 2], eval, {"a": {"b": 1}}, np.zeros(3)], ids=lambda v: type(v).__name__
 )
 def test_refuses_what_is_no_state_dict(value):
-    with pytest.raises(SourceError, match="not a PyTorch state dict"):
+    with pytest.raises(SourceError, match=r"not a PyTorch state dict"):
         decode(pickle.dumps(value), "x.pth")
 
 
@@ -80,7 +80,7 @@ def test_refuses_views_past_the_storage():
     data = saved({"a": tensor}, modern=False)
     # The shape (4,) is pickled as K\x04\x85: ask for 200 elements instead.
     assert data.count(b"K\x04\x85") == 1
-    with pytest.raises(SourceError, match="past its storage"):
+    with pytest.raises(SourceError, match=r"past its storage"):
         decode(data.replace(b"K\x04\x85", b"K\xc8\x85"), "x.pth")
 
 
@@ -100,5 +100,5 @@ def test_reads_nothing_with_another_hash(tmp_path):
     got = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(SourceError, match=f"sha256 {got}, expected {'0' * 64}: reinstall"):
         read_state(path, "0" * 64, "reinstall it")
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(SourceError, match=r"cannot be read"):
         read_state(tmp_path / "absent.pth", "0" * 64, "reinstall it")

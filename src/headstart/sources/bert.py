@@ -30,6 +30,7 @@ class BertConfig:
     heads: int
     hidden: int
     positions: int
+    vocabulary: int
     epsilon: float = 1e-12
 
 
@@ -48,6 +49,7 @@ def read_config(config: Mapping[str, object], where: str) -> BertConfig | None:
         heads=fields.integer("num_attention_heads", low=1, high=1024),
         hidden=fields.integer("hidden_size", low=1, high=1 << 16),
         positions=fields.integer("max_position_embeddings", low=2, high=1 << 20),
+        vocabulary=fields.integer("vocab_size", low=1, high=1 << 24),
         epsilon=fields.number("layer_norm_eps", 1e-12, low=0, high=1),
     )
     fields.finish(others=True)
@@ -95,7 +97,7 @@ class _Encoder:
     def embed(self) -> str:
         """(n, t) token ids -> (n, t, hidden)."""
         width = self.config.hidden
-        words = self._weight("embeddings.word_embeddings.weight", None, width)
+        words = self._weight("embeddings.word_embeddings.weight", self.config.vocabulary, width)
         positions = self._weight("embeddings.position_embeddings.weight", self.config.positions, width)
         types = self._weight("embeddings.token_type_embeddings.weight", None, width)
         table = self.graph.constant("embeddings.positions", (positions + types[0])[None])  # (1, positions, hidden)

@@ -162,7 +162,7 @@ def _build_text(path: Path, package: _Package, directory: Path) -> tuple[onnx.Mo
     tokenizer = read_pinned(path.with_name(TOKENIZER_FILE), _TOKENIZER_SHA256, package.reinstall)
     (directory / TOKENIZER_FILE).write_bytes(tokenizer)
     # Written down here and not read from the package's config.json, which has no pinned hash.
-    config = bert.BertConfig(layers=6, heads=12, hidden=384, positions=512)
+    config = bert.BertConfig(layers=6, heads=12, hidden=384, positions=512, vocabulary=30_522)
     model, taps, _ = bert.build(safetensors.numpy.load(weights), config)
     return model, taps
 

@@ -74,7 +74,7 @@ def _choose(reference: str) -> tuple[str, Provider]:
     known = [entry.name for entry in entries()]
     near = get_close_matches(reference, known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    if Path(reference).is_dir():
+    if os.path.isdir(reference):
         hint = " (the folder is there, but has no config.json with 'model_type' or 'architecture')"
     raise SourceError(f"no source {reference!r}{hint}; there are {', '.join(known)}; or give {_FORMS}")
 

@@ -33,7 +33,7 @@ def stamp(*paths: Path) -> str:
         try:
             status = path.stat()
             lines.append(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL in the path
             lines.append(f"{path} absent")
     return "\n".join(lines)
 
@@ -45,12 +45,11 @@ def read_pinned(path: Path, sha256: str, remedy: str) -> bytes:
         SourceError: the file cannot be read or has another hash.
     """
     try:
-        got = sha256_of(path)
-        data = path.read_bytes() if got == sha256 else b""
+        data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}): {remedy}") from None
-    # Hashed again: these very bytes are the ones used, whatever happened to the file in between.
-    if hashlib.sha256(data).hexdigest() != sha256:
+    got = hashlib.sha256(data).hexdigest()
+    if got != sha256:
         raise SourceError(f"{path} has sha256 {got}, expected {sha256}: {remedy}")
     return data
 

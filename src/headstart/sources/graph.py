@@ -139,5 +139,6 @@ def strip(model: onnx.ModelProto) -> None:
 
 def write(model: onnx.ModelProto, directory: Path) -> None:
     """Check a model and write it as the graph of `directory`, the same bytes for the same model."""
-    onnx.checker.check_model(model)
-    (directory / GRAPH_FILE).write_bytes(model.SerializeToString(deterministic=True))
+    data = model.SerializeToString(deterministic=True)
+    onnx.checker.check_model(data)
+    (directory / GRAPH_FILE).write_bytes(data)

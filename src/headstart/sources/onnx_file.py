@@ -24,6 +24,7 @@ are not ONNX's own, which would need code to run.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def read_description(path: Path) -> Description:
         SourceError: it is missing, or has a wrong, missing or unknown key: all of them in one line.
     """
     beside = path.with_suffix(".json")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SourceError(f"there is no file {path}; give the path of an ONNX model")
     if not beside.is_file():
         raise SourceError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,12 +38,16 @@ def write_record(exported: Exported, directory: Path) -> Source:
     """Describe the files that a provider wrote into `directory` in its SOURCE_FILE.
 
     Raises:
-        SourceError: the provider left out a file, or taps and modality do not agree.
+        SourceError: the provider left out a file, or its description is wrong.
     """
     needed = _files(exported.modality)
     missing = [name for name in needed if not (directory / name).is_file()]
     if missing or not exported.taps or exported.input.kind != exported.modality:
         raise SourceError(f"the export of {exported.name} is not complete: missing {', '.join(missing) or 'taps'}")
+    description = Fields(asdict(exported.input), f"the input of {exported.name}")
+    description.text("kind")
+    exported = replace(exported, input=read_input(description, exported.modality))  # 1 becomes 1.0, as it is read back
+    description.finish(others=False)
     record = {
         **asdict(exported),
         "fingerprint": _fingerprint(exported.input, exported.taps, directory),

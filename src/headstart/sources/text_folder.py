@@ -40,18 +40,26 @@ class TextFolder:
                         return line.partition(":")[2].strip(" \"'")[:100] or "unknown"
         return "unknown"
 
-    def describe(self, tokenizer: bytes) -> TextInput:
-        """The input description for a tokenizer file's bytes.
+    def describe(self, tokenizer: bytes, vocabulary: int) -> TextInput:
+        """The input description for a tokenizer file's bytes and a model with `vocabulary` word embeddings.
 
         Raises:
-            SourceError: a JSON file has a wrong type or an impossible number.
+            SourceError: the tokenizer has tokens that the model has not, or a JSON file is wrong.
         """
         import tokenizers
+
+        tokens = tokenizers.Tokenizer.from_buffer(tokenizer).get_vocab()
+        largest = max(tokens.values(), default=0)
+        if largest >= vocabulary:
+            raise SourceError(
+                f"{self.path}: the tokenizer has ids up to {largest}, the model knows {vocabulary} tokens; "
+                "use the tokenizer that belongs to the model"
+            )
 
         settings = self._read("tokenizer_config.json")
         pad = settings.get("pad_token")
         pad = pad.get("content") if isinstance(pad, dict) else pad
-        pad_id = tokenizers.Tokenizer.from_buffer(tokenizer).token_to_id(pad) if isinstance(pad, str) else None
+        pad_id = tokens.get(pad) if isinstance(pad, str) else None
         if pad_id is None:
             configured = self.config.get("pad_token_id")
             pad_id = configured if isinstance(configured, int) and configured >= 0 else 0

@@ -12,6 +12,8 @@ timm's classifier would see), where they are not the same as one before.
 from __future__ import annotations
 
 import inspect
+import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -44,15 +46,15 @@ class Timm:
 
     def accepts(self, reference: str) -> bool:
         """True for timm/NAME, timm:NAME and a folder whose config.json names an architecture."""
-        if _repository(reference) and not Path(reference).is_dir():
+        if _repository(reference) and not os.path.isdir(reference):
             return True
         config = Path(reference) / _CONFIG
-        return config.is_file() and "architecture" in read_object(config)
+        return os.path.isfile(config) and "architecture" in read_object(config)
 
     def key(self, reference: str) -> str:
         """The versions that export, and for a folder its files."""
         folder = Path(reference)
-        local = stamp(*(folder / name for name in (_CONFIG, *_WEIGHTS))) if folder.is_dir() else ""
+        local = stamp(*(folder / name for name in (_CONFIG, *_WEIGHTS))) if os.path.isdir(folder) else ""
         return "\n".join((reference, local, versions("timm", "torch")))
 
     def export(self, reference: str, directory: Path) -> Exported:
@@ -65,7 +67,7 @@ class Timm:
         require("torch", "torch", f"exporting {reference!r}")
         require("timm", "torch", f"exporting {reference!r}")
         repository = _repository(reference)
-        local = Path(reference).is_dir()
+        local = os.path.isdir(reference)
         folder = Path(reference) if local else fetch(cast(str, repository), [_CONFIG, _WEIGHTS[0]])
         model, licence = load(folder)
         description = _input(model, reference)
@@ -121,16 +123,25 @@ def load(folder: Path) -> tuple[torch.nn.Module, str]:
 
 
 def _read_weights(folder: Path) -> Mapping[str, Any]:
+    """The state dict of a folder; nothing in it can run code."""
     import safetensors.torch
     import torch
 
     tensors, pickled = (folder / name for name in _WEIGHTS)
-    if tensors.is_file():
-        state: Mapping[str, Any] = safetensors.torch.load_file(tensors)
-    elif pickled.is_file():
-        state = torch.load(pickled, map_location="cpu", weights_only=True)
-    else:
+    path = tensors if tensors.is_file() else pickled
+    if not path.is_file():
         raise SourceError(f"{folder} has no weights; expected {' or '.join(_WEIGHTS)}")
+    state: Mapping[str, Any]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the age of a file's layout
+            if path == tensors:
+                state = safetensors.torch.load_file(path)
+            else:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors, pickle and zipfile each have their own
+        reason = " ".join(str(error).split())[:120]
+        raise SourceError(f"{path} cannot be read as plain tensors ({reason}); save it as safetensors") from error
     return state
 
 

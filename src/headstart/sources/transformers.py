@@ -10,6 +10,7 @@ PyTorch; all else goes through AutoModel, once, with code from the repository re
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _DEPTHS = 7
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_VOCABULARIES = ("vocab.*", "*.model", "*.vocab", "merges.txt")
 _PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "0_Transformer/*"]
 
 
@@ -43,16 +45,18 @@ class Transformers:
     def accepts(self, reference: str) -> bool:
         """True for ORG/NAME and for a folder whose config.json has a model_type."""
         folder = Path(reference)
-        if not folder.exists():
+        if not os.path.exists(folder):
             return bool(_REPOSITORY.fullmatch(reference)) and not reference.startswith("timm/")
         configs = [folder / "config.json", folder / "0_Transformer" / "config.json"]
-        return any(config.is_file() and "model_type" in read_object(config) for config in configs)
+        return any(os.path.isfile(config) and "model_type" in read_object(config) for config in configs)
 
     def key(self, reference: str) -> str:
         """The versions that export, and for a folder its files."""
         folder = Path(reference)
         local = (
-            stamp(*sorted(folder.rglob("*.json")), *sorted(folder.rglob("*.safetensors"))) if folder.is_dir() else ""
+            stamp(*sorted(folder.rglob("*.json")), *sorted(folder.rglob("*.safetensors")))
+            if os.path.isdir(folder)
+            else ""
         )
         return "\n".join((reference, local, versions("transformers", "torch")))
 
@@ -63,7 +67,7 @@ class Transformers:
             SourceError: the hub or the folder does not have it, or it cannot be exported.
             MissingLayerError: transformers or torch is not installed, and the model is not a plain BERT.
         """
-        local = Path(reference).is_dir()
+        local = os.path.isdir(reference)
         folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS))
         exported = _export_bert(folder, directory) or _export_any(folder, directory, reference)
         parameters, description, taps = exported
@@ -96,10 +100,11 @@ def _export_bert(folder: TextFolder, directory: Path) -> tuple[int, TextInput, t
         state = safetensors.numpy.load_file(weights)
     except (safetensors.SafetensorError, TypeError, KeyError):
         return None  # bfloat16, which NumPy lacks
+    description = folder.describe(tokenizer, config.vocabulary)
     model, taps, parameters = bert.build(state, config, tuple(spread(config.layers + 1, _DEPTHS)))
     (directory / TOKENIZER_FILE).write_bytes(tokenizer)
     write(model, directory)
-    return parameters, folder.describe(tokenizer), taps
+    return parameters, description, taps
 
 
 def _export_any(folder: TextFolder, directory: Path, reference: str) -> tuple[int, TextInput, tuple[Tap, ...]]:
@@ -113,7 +118,7 @@ def _export_any(folder: TextFolder, directory: Path, reference: str) -> tuple[in
 
         from headstart.sources.torch_export import export
 
-        description = folder.describe(tokenizer)
+        description = folder.describe(tokenizer, model.config.vocab_size)
         shortest = len(tokenizers.Tokenizer.from_buffer(tokenizer).encode("").ids)
         examples = _examples(model.config.vocab_size, description.pad_id)
         collect = _collect if shortest >= 2 else _collect_without_first
@@ -152,6 +157,9 @@ def _convert_tokenizer(folder: TextFolder) -> bytes:
     import transformers
 
     try:
+        # Without this check some versions make an empty tokenizer out of no files at all.
+        if not any(path for pattern in _VOCABULARIES for path in folder.path.glob(pattern)):
+            raise FileNotFoundError("no vocabulary")
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder.path, local_files_only=True, trust_remote_code=False, use_fast=True
         )
