@@ -35,16 +35,16 @@ def check_training(
         DataError: shapes that do not match, fewer than two items of positive weight, a negative or non-finite weight,
             or groups of which fewer than two have weight (nothing would be left to fit on without one).
     """
-    if x.ndim != 2 or len(x) != len(target):
+    if x.ndim != 2 or x.shape[0] != len(target):
         raise DataError(f"features have shape {x.shape} for {len(target)} targets: give one row a target")
-    w = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if w.shape != (len(x),) or not np.isfinite(w).all() or (w < 0).any():
-        raise DataError(f"weights must be {len(x)} finite numbers of at least zero, got shape {w.shape}")
+    w = np.ones(x.shape[0]) if weights is None else np.asarray(weights, dtype=np.float64)
+    if w.shape != (x.shape[0],) or not np.isfinite(w).all() or (w < 0).any():
+        raise DataError(f"weights must be {x.shape[0]} finite numbers of at least zero, got shape {w.shape}")
     if np.count_nonzero(w) < 2:
         raise DataError(f"{np.count_nonzero(w)} items have positive weight: a head needs at least two")
     if groups is not None:
-        if np.shape(groups) != (len(x),):
-            raise DataError(f"groups must be {len(x)} codes, got shape {np.shape(groups)}")
+        if np.shape(groups) != (x.shape[0],):
+            raise DataError(f"groups must be {x.shape[0]} codes, got shape {np.shape(groups)}")
         if len(np.unique(groups[w > 0])) < 2:
             raise DataError("all items are of one group: leaving it out leaves nothing, give at least two groups")
     return w
