@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.features.encoder import Encoder
+from headstart.features.stream import Need, stream_images, stream_texts
 from headstart.sources.base import SourceInput, Tap
 
 Failures = dict[int, str]
@@ -46,14 +49,29 @@ class SourceFeaturiser:
     precision: str
 
     @cached_property
-    def _embedder(self) -> Any:
-        from headstart.features.embed import Embedder
+    def _encoder(self) -> Encoder:
+        from headstart.engines.choose import open_graph
 
-        return Embedder.open(self.graph, self.input, self.taps, tokenizer=self.tokenizer, precision=self.precision)
+        session = open_graph(self.graph, [tap.name for tap in self.taps], precision=self.precision)
+        return Encoder(session, self.input, self.taps, self.tokenizer, workers=os.cpu_count() or 1)
 
     def apply(self, items: Sequence[Any]) -> Block:
-        matrix, failures = self._embedder.embed(items)
-        return Block(matrix.astype(np.float32), failures)
+        encoder, everything = self._encoder, range(len(items))
+        matrix = np.zeros((len(items), encoder.width), np.float32)
+        failures: Failures = {}
+        texts = self.input.kind == "text"
+        stream = stream_texts(items, everything, encoder) if texts else stream_images(items, everything, encoder, _row)
+        for embedded in (one for some in stream for one in some):
+            if embedded.row is None:
+                failures[embedded.position] = embedded.failure
+            else:
+                matrix[embedded.position] = embedded.row
+        return Block(matrix, failures)
+
+
+def _row(position: int, key: bytes) -> Need:
+    """Every image needs its row, and no thumbnail."""
+    return Need(row=True, thumbnail=False)
 
 
 @dataclass(frozen=True)

@@ -62,17 +62,21 @@ class Model:
             items: image: paths; text: strings; table: (n, d) float64 in the order of `card.columns`.
 
         Returns:
-            (n, C) float64 (regression: (n, 1), the prediction), and position -> reason of those that failed (zero rows).
+            (n, C) float64 (regression: (n, 1), the prediction), and position -> reason of the failed (zero rows).
         """
         block = join([view.apply(items) for view in self.views])
         return self.calibration.probabilities(self.head.scores(block.matrix)), block.failures
 
-    def predict(self, inputs: Any, *, input: str | None = None) -> list[dict[str, Any]]:
+    def predict(self, inputs: Any, *, input: str | None = None) -> list[dict[str, Any]]:  # noqa: A002  the column's word
         """Predict items; `predict_iter` as a list."""
         return list(self.predict_iter(inputs, input=input))
 
     def predict_iter(
-        self, inputs: Any, *, input: str | None = None, progress: Progress = SILENT
+        self,
+        inputs: Any,
+        *,
+        input: str | None = None,  # noqa: A002
+        progress: Progress = SILENT,
     ) -> Iterator[dict[str, Any]]:
         """Predict items one after another, in bounded memory.
 
@@ -88,9 +92,7 @@ class Model:
 
         one = isinstance(inputs, (str, os.PathLike)) or hasattr(inputs, "columns")
         given = [inputs] if one else list(inputs)
-        dataset = read_inputs(
-            given, self.card.modality, input=input or self.card.input, columns=self.card.columns
-        )
+        dataset = read_inputs(given, self.card.modality, input=input or self.card.input, columns=self.card.columns)
         for skipped in dataset.skipped:
             yield {"input": skipped.id, "error": skipped.reason}
         with progress.bar("predict", self.card.name, len(dataset), _unit(self.card.modality)) as bar:
@@ -98,10 +100,14 @@ class Model:
                 part = dataset.take(np.arange(start, min(start + CHUNK, len(dataset))))
                 probabilities, failures = self.probabilities(part.items)
                 for row, name in enumerate(part.ids):
-                    yield {"input": name, "error": failures[row]} if row in failures else {
-                        "input": name,
-                        **self._prediction(probabilities[row]),
-                    }
+                    yield (
+                        {"input": name, "error": failures[row]}
+                        if row in failures
+                        else {
+                            "input": name,
+                            **self._prediction(probabilities[row]),
+                        }
+                    )
                 bar.advance(len(part))
 
     def _prediction(self, p: NDArray[np.float64]) -> dict[str, Any]:
@@ -121,7 +127,7 @@ class Model:
         data: Any,
         *,
         label: str | None = None,
-        input: str | None = None,
+        input: str | None = None,  # noqa: A002
         group: str | None = None,
         progress: Progress = SILENT,
     ) -> dict[str, Any]:
@@ -134,17 +140,17 @@ class Model:
         Raises:
             DataError: a label that the model does not know, or nothing that can be read.
         """
-        from headstart.data.read import read
+        from headstart.data.read import read_for_model
 
-        dataset = read(
+        dataset = read_for_model(
             data,
-            modality=self.card.modality,
-            task=self.card.task,
+            self.card.modality,
+            self.card.task,
+            self.classes,
+            columns=self.card.columns,
             input=input or self.card.input,
             label=label,
             group=group,
-            classes=self.classes,
-            columns=self.card.columns,
         )
         return self._evaluate(dataset, progress)
 
@@ -189,7 +195,9 @@ class Model:
             os.replace(partial, goal)
         except OSError as error:
             partial.unlink(missing_ok=True)
-            raise StorageError(f"{goal} cannot be written ({error.strerror}): free some room or choose another place") from None
+            raise StorageError(
+                f"{goal} cannot be written ({error.strerror}): free some room or choose another place"
+            ) from None
         return goal
 
 

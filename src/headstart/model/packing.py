@@ -23,7 +23,9 @@ from headstart.plan.crossfit import Fitted
 from headstart.plan.views import ViewState
 
 
-def write(path: Path, fitted: Fitted, card: Mapping[str, Any], report: Mapping[str, Any], precisions: Mapping[str, str]) -> None:
+def write(
+    path: Path, fitted: Fitted, card: Mapping[str, Any], report: Mapping[str, Any], precisions: Mapping[str, str]
+) -> None:
     """Write a fitted candidate as an artefact.
 
     Args:
@@ -51,9 +53,12 @@ def write(path: Path, fitted: Fitted, card: Mapping[str, Any], report: Mapping[s
     write_archive(path, parts)
 
 
-def _pack_view(k: int, state: ViewState, precisions: Mapping[str, str], parts: dict[str, bytes | Path]) -> dict[str, Any]:
+def _pack_view(
+    k: int, state: ViewState, precisions: Mapping[str, str], parts: dict[str, bytes | Path]
+) -> dict[str, Any]:
     from safetensors.numpy import save as save_arrays
 
+    from headstart.engines.quantise import quantised
     from headstart.sources.pack import pack
 
     described: dict[str, Any] = {"kind": state.kind, "settings": dict(state.settings)}
@@ -61,7 +66,8 @@ def _pack_view(k: int, state: ViewState, precisions: Mapping[str, str], parts: d
         parts[layout.arrays_member(k)] = save_arrays({n: np.ascontiguousarray(a) for n, a in state.arrays.items()})
     if state.source is not None:
         source, precision = state.source, precisions[state.source.name]
-        parts[layout.graph_member(k)] = pack(source, state.taps, precision)
+        graph = quantised(source) if precision == "int8" else source.graph
+        parts[layout.graph_member(k)] = pack(source, state.taps, graph)
         if source.modality == "text":
             parts[layout.tokenizer_member(k)] = source.tokenizer
         described |= {
@@ -125,7 +131,9 @@ def _open_head(card: ModelCard, archive: Archive) -> FittedHead:
         head = registry.get("headstart.heads", kind)
         fitted: FittedHead = head.restore(HeadState(kind, archive.arrays(layout.HEAD), settings))
     except OptionError:
-        raise ArtefactError(f"its head is of unknown kind {kind!r}: upgrade headstart, or install its plug-in") from None
+        raise ArtefactError(
+            f"its head is of unknown kind {kind!r}: upgrade headstart, or install its plug-in"
+        ) from None
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ArtefactError(f"its head cannot be read ({error}): damaged file") from None
     return fitted
@@ -135,5 +143,3 @@ def _json(value: Any) -> bytes:
     import json
 
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False).encode()
-
-

@@ -98,7 +98,7 @@ def run_sources(race: Race, views: Sequence[SourceView], heads: Sequence[str]) -
 
     Args:
         views: one view a source, of all its taps.
-        heads: the heads asked for. The layers are compared with ridge, the cheapest to cross-fit, where it is among them.
+        heads: the heads asked for. Layers are compared with ridge, the cheapest to cross-fit, where it is among them.
     """
     screening = SCREENING_HEAD if SCREENING_HEAD in heads else heads[0]
     results: list[Scored] = []

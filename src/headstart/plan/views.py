@@ -1,4 +1,4 @@
-"""Views: what a candidate sees of the items, as a matrix. Pretrained ones of a source's layers; and those that know nothing.
+"""Views: what a candidate sees of the items, as a matrix: layers of pretrained sources, or what needs no source.
 
 A view is fitted on training rows only (a TF-IDF vocabulary, medians of a table), then gives the matrix of any rows.
 """

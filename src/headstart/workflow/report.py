@@ -32,7 +32,7 @@ def build_report(
         "chosen": {"source": chosen.source, "strategy": chosen.strategy},
         "candidates": candidates,
         "baseline": None if decision.baseline is None else _candidate(decision.baseline, problem),
-        "estimate": decision.estimate.json(),
+        "estimate": {**decision.estimate.interval.json(), "naive": decision.estimate.naive},
         "optimism": decision.estimate.optimism,
         "verdict": decision.verdict.json(),
         "skipped": [{"id": item.id, "reason": item.reason} for item in dataset.skipped],

