@@ -17,6 +17,8 @@ Definitions, where the field has several:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,7 @@ from headstart.evidence.ranking import macro_auc, mean_average_precision
 from headstart.tasks import Target, Task
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.signedinteger[Any]]
 
 PRIMARY: dict[Task, str] = {
     "binary": "accuracy",
@@ -136,10 +139,11 @@ def item_losses(target: Target, probabilities: Floats) -> dict[str, Floats]:
     return {"log_loss": -np.log(likelihood).mean(axis=1), "brier": ((truth - probabilities) ** 2).mean(axis=1)}
 
 
-def ratios(target: Target, probabilities: Floats) -> dict[str, tuple[NDArray[np.int8], NDArray[np.int8]]]:
+def ratios(target: Target, probabilities: Floats) -> dict[str, tuple[Counts, Counts]]:
     """The metrics that are means over classes of sums' ratios: (n, C) numerators and denominators of each item.
 
-    Recall of class c: right / true; F1 of class c: 2 right / (predicted + true). Micro F1: one ratio over all labels.
+    Recall of class c: right / true; F1 of class c: 2 right / (predicted + true). Micro F1: one ratio (n, 1)
+    of the sums over labels.
     """
     if target.exclusive:
         identity = np.eye(target.n_outputs, dtype=np.int8)
@@ -147,7 +151,10 @@ def ratios(target: Target, probabilities: Floats) -> dict[str, tuple[NDArray[np.
         return {"balanced_accuracy": (truth * guess, truth), "macro_f1": (2 * truth * guess, truth + guess)}
     truth, guess = target.y.astype(np.int8), predicted(target, probabilities).astype(np.int8)
     return {
-        "micro_f1": ((2 * truth * guess).reshape(-1, 1), (truth + guess).reshape(-1, 1)),
+        "micro_f1": (
+            2 * (truth * guess).sum(axis=1, keepdims=True, dtype=np.int64),
+            (truth + guess).sum(axis=1, keepdims=True, dtype=np.int64),
+        ),
         "macro_f1": (2 * truth * guess, truth + guess),
     }
 
@@ -191,7 +198,7 @@ def confusion(target: Target, probabilities: Floats) -> NDArray[np.int64]:
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
-def _mean_ratio(numerators: NDArray[np.int8], denominators: NDArray[np.int8]) -> float:
+def _mean_ratio(numerators: Counts, denominators: Counts) -> float:
     top, bottom = numerators.sum(axis=0, dtype=np.float64), denominators.sum(axis=0, dtype=np.float64)
     defined = bottom > 0
     return float((top[defined] / bottom[defined]).mean()) if defined.any() else float("nan")

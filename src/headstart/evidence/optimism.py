@@ -12,6 +12,7 @@ is exactly zero where there is nothing to select. It is never taken below zero.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,8 @@ def corrected(
 ) -> Corrected:
     """The score of whichever of K candidates `select` takes, without the optimism of having selected it.
 
-    The interval is that of the selected candidate's mean, moved down by the optimism.
+    The interval is that of the selected candidate's mean, moved down by the optimism; the correction is taken to be
+    as uncertain as it is large.
 
     Args:
         item_scores: (n, K) out-of-fold item scores of the candidates on the same items, larger is better.
@@ -67,8 +69,9 @@ def corrected(
     """
     chosen, optimism = _selected(item_scores, groups, seed, select)
     naive = mean_interval(item_scores[:, chosen], groups)
-    honest = naive.shifted(-optimism)
-    return Corrected(honest.value, honest.low, honest.high, naive.value, optimism, chosen)
+    honest = naive.corrected(-optimism, optimism)
+    low = max(0.0, honest.low) if naive.low >= 0.0 else honest.low
+    return Corrected(honest.value, low, honest.high, naive.value, optimism, chosen)
 
 
 def selected_gain(
@@ -81,8 +84,8 @@ def selected_gain(
 ) -> Interval:
     """The gain of the selected transfer candidate over the selected baseline, both without the optimism of selection.
 
-    The paired interval of the two selected on all items, moved by the difference of their optimisms. With one
-    candidate on each side it is `paired_difference`.
+    The paired interval of the two selected on all items, moved by the difference of their optimisms, each taken to be
+    as uncertain as it is large. With one candidate on each side it is `paired_difference`.
 
     Args:
         transfer_scores: (n, K1) out-of-fold item scores.
@@ -96,7 +99,7 @@ def selected_gain(
     ours, our_optimism = _selected(transfer_scores, groups, seed, transfer_rule)
     theirs, their_optimism = _selected(baseline_scores, groups, seed, baseline_rule)
     gain = paired_difference(transfer_scores[:, ours], baseline_scores[:, theirs], groups)
-    return gain.shifted(their_optimism - our_optimism)
+    return gain.corrected(their_optimism - our_optimism, math.hypot(our_optimism, their_optimism))
 
 
 def _selected(item_scores: Floats, groups: NDArray[np.int64] | None, seed: int, select: Rule) -> tuple[int, float]:

@@ -1,0 +1,103 @@
+"""Bootstrap intervals of what is a function of a few means over items: losses, r2, the calibration error.
+
+1,000 replicates of the units. Losses and r2: bias-corrected and accelerated percentiles (BCa; Efron 1987), because
+losses are skewed: plain percentiles of log loss miss on the high side. The acceleration comes from influence
+functions, so nothing is left out one by one. The normal quantile is replaced by sqrt(G / (G - 1)) t_{G - 1} for G units
+(Hesterberg 2015), because resampling few units is too narrow by that factor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.evidence.intervals import LEVEL, Interval, student
+from headstart.evidence.metrics import calibration_gaps, item_losses
+from headstart.evidence.units import Units, bootstrap_weights
+from headstart.tasks import Target
+
+Floats = NDArray[np.float64]
+
+
+def loss_intervals(
+    target: Target, probabilities: Floats, values: dict[str, float], units: Units, seed: int
+) -> dict[str, Interval]:
+    """BCa intervals of the metrics that are means of item losses; regression: r2, mae, rmse.
+
+    Args:
+        target, probabilities: as for `score`.
+        values: the metrics, from `score`.
+        units: at least two.
+        seed: of the replicates.
+    """
+    losses = item_losses(target, probabilities)  # each (n,)
+    if target.task != "regression":
+        means = _replicate_means(np.column_stack(list(losses.values())), units, seed)
+        return {
+            name: _bca(values[name], replicates, loss, units)
+            for (name, loss), replicates in zip(losses.items(), means.T, strict=True)
+        }
+    centred = target.y.astype(np.float64) - float(target.y.astype(np.float64).mean())
+    squared = losses["squared"]
+    table = np.column_stack([losses["mae"], squared, centred, centred**2])
+    absolute, square, y, y2 = _replicate_means(table, units, seed).T  # each (B,)
+    intervals = {
+        "mae": _bca(values["mae"], absolute, losses["mae"], units),
+        "rmse": _bca(values["rmse"], np.sqrt(square), squared, units),
+    }
+    variance = y2 - y**2
+    usable = variance > 1e-12 * max(float((centred**2).mean()), np.finfo(np.float64).tiny)
+    if math.isfinite(values["r2"]):
+        # d r2 = -(e^2 - (1 - r2) (y - mean)^2) / variance
+        influence = (1.0 - values["r2"]) * centred**2 - squared
+        intervals["r2"] = _bca(values["r2"], 1.0 - square[usable] / variance[usable], influence, units)
+    return intervals
+
+
+def ece_interval(target: Target, probabilities: Floats, units: Units, seed: int) -> Interval:
+    """The expected calibration error, its bins kept.
+
+    The error is a sum of absolute gaps, which noise only adds to: near 0 the measured value is mostly noise. So the
+    lower end subtracts all the noise there may be, the 97.5 % point of sum_b |gap*_b - gap_b| over replicates (by the
+    triangle inequality the true error is not lower). The upper end is the basic bootstrap's, 2 value - the 2.5 % point,
+    which takes off the bias that resampling doubles. The value is always inside.
+    """
+    gaps = calibration_gaps(target, probabilities)  # (n, BINS)
+    at = gaps.mean(axis=0)
+    value = float(np.abs(at).sum())
+    replicates = _replicate_means(gaps, units, seed)  # (B, BINS)
+    noise = float(np.quantile(np.abs(replicates - at).sum(axis=1), (1 + LEVEL) / 2))
+    lowest = float(np.quantile(np.abs(replicates).sum(axis=1), (1 - LEVEL) / 2))
+    return Interval(value, max(0.0, value - noise), max(value, 2 * value - lowest))
+
+
+def _replicate_means(table: Floats, units: Units, seed: int) -> Floats:
+    """(B, S) means over the items of each bootstrap replicate of the units, of `table` (n, S)."""
+    bags = units.merged(seed)
+    sums = bags.sums(table)  # (G, S)
+    return np.concatenate([w @ sums / (w @ bags.sizes)[:, None] for w in bootstrap_weights(len(bags), seed)])
+
+
+def _bca(value: float, replicates: Floats, losses: Floats, units: Units) -> Interval:
+    """The BCa interval of a statistic whose differential is proportional to the centred `losses` (n,).
+
+    The sign of `losses` is that of the statistic. Percentiles Phi(z0 + (z0 + z) / (1 - a (z0 + z))): z0 from the share
+    of replicates below the value, a = sum U^3 / (6 (sum U^2)^1.5) over the units' influences U.
+    """
+    from scipy.special import ndtr, ndtri
+
+    influence = units.sums(losses - losses.mean())  # (G,)
+    power = float((influence**2).sum())
+    if power == 0.0:
+        return Interval(value, value, value)
+    acceleration = float((influence**3).sum()) / (6.0 * power**1.5)
+    below = float(np.mean(replicates < value) + 0.5 * np.mean(replicates == value))
+    least = 0.5 / len(replicates)
+    z0 = float(ndtri(min(max(below, least), 1.0 - least)))
+    z = math.sqrt(len(units) / (len(units) - 1)) * student(len(units) - 1)
+    shifted = np.array([z0 - z, z0 + z])
+    levels = ndtr(z0 + shifted / np.maximum(1.0 - acceleration * shifted, 0.1))
+    low, high = np.quantile(replicates, levels)
+    return Interval(value, min(value, float(low)), max(value, float(high)))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from headstart.evidence import score, with_intervals
+from headstart.tasks import TASKS, Target
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("task", TASKS)
+def test_every_interval_holds_its_value_and_repeats_under_a_seed(draw, task, grouped):
+    target, p = draw(task, n=60)
+    groups = np.repeat(np.arange(12), 5) if grouped else None
+    got = with_intervals(target, p, groups, seed=4)
+    assert {name: interval.value for name, interval in got.items()} == score(target, p)
+    for name, interval in got.items():
+        if name != "map":
+            assert interval.low <= interval.value <= interval.high, name
+            assert interval.low < interval.high, name
+    again = with_intervals(target, p, groups, seed=4)
+    assert {name: interval.json() for name, interval in again.items()} == {n: i.json() for n, i in got.items()}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_repeating_every_item_as_a_group_leaves_the_width_about_alone(draw, task):
+    """Ten copies of an item tell no more than one, if they are declared a group."""
+    target, p = draw(task, n=150)
+    rows = np.repeat(np.arange(150), 10)
+    plain, copied = with_intervals(target, p), with_intervals(target.take(rows), p[rows], rows)
+    for name, interval in plain.items():
+        if name not in ("map", "ece"):  # ECE's bins move
+            assert copied[name].high - copied[name].low == pytest.approx(interval.high - interval.low, rel=0.15), name
+
+
+def test_four_times_the_items_halve_the_width(draw):
+    for task in TASKS:
+        small, large = with_intervals(*draw(task, n=300)), with_intervals(*draw(task, n=1200))
+        for name in small.keys() - {"map", "ece"}:
+            ratio = (small[name].high - small[name].low) / (large[name].high - large[name].low)
+            assert 1.5 < ratio < 2.7, (task, name)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_coverage(draw, task):
+    """150 samples of 80 items: a 95 % interval fails at most 16 times but for one chance in a thousand."""
+    truth = score(*draw(task, n=200_000, seed=10**6))
+    held = dict.fromkeys(truth, 0)
+    for seed in range(150):
+        for name, interval in with_intervals(*draw(task, n=80, seed=seed), seed=seed).items():
+            held[name] += interval.low <= truth[name] <= interval.high
+    assert min(held.values()) >= 134, held
+
+
+def test_a_perfect_score_is_not_certain():
+    y = np.repeat([0, 1], [45, 5])
+    got = with_intervals(Target("binary", y, ("no", "yes")), np.eye(2)[y] * 0.8 + 0.1)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "auc"):
+        assert got[name].value == got[name].high == 1.0
+    assert got["accuracy"].low == pytest.approx(0.9287, abs=1e-3)  # Wilson, 50 of 50
+    assert got["balanced_accuracy"].low < 0.85  # the smaller class has five items
+    assert got["auc"].low < 0.9
+
+
+def test_what_is_undefined_has_no_interval():
+    got = with_intervals(Target("binary", np.ones(9, np.int64), ("no", "yes")), np.tile([0.2, 0.8], (9, 1)))
+    assert got["auc"].json() == {"value": None, "low": None, "high": None}
+    constant = with_intervals(Target("regression", np.ones(9), ("v",)), np.arange(9.0)[:, None])
+    assert math.isnan(constant["r2"].low)
+    assert constant["rmse"].low < constant["rmse"].value < constant["rmse"].high
+
+
+def test_one_item_or_one_group(draw):
+    for task in TASKS:
+        target, p = draw(task, n=20)
+        for interval in with_intervals(target, p, np.zeros(20, np.int64)).values():
+            assert math.isnan(interval.low)
+        with_intervals(target.take(np.array([0])), p[:1])
+
+
+def test_ten_thousand_items_of_77_classes_are_fast():
+    rng = np.random.default_rng(0)
+    y = rng.integers(77, size=10_000)
+    powers = np.exp(rng.normal(size=(10_000, 77)) + 4 * np.eye(77)[y])
+    target = Target("multiclass", y, tuple(map(str, range(77))))
+    start = time.process_time()
+    with_intervals(target, powers / powers.sum(axis=1, keepdims=True))
+    assert time.process_time() - start < 2.0  # 0.3 s idle
