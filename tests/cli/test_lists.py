@@ -126,14 +126,14 @@ class Measured:
     items_per_second: float
     cosine_mean: float
     cosine_min: float
-    probe_accuracy: float | None
+    probe_accuracy: float
     accepted: bool
     reason: str
 
 
 ROWS = [
     Measured("onnxruntime", "fp32", 1, 2, 93.0, 1.0, 1.0, 0.9, True, ""),
-    Measured("openvino", "bf16", 2, 1, 168.4, 0.9999, 0.999, None, True, ""),
+    Measured("openvino", "bf16", 2, 1, 168.4, 0.9999, float("nan"), float("nan"), True, ""),
     Measured("openvino", "int8", 2, 1, 259.0, 0.9, 0.5, 0.7, False, "cosine 0.9 is\nbelow 0.99"),
 ]
 
@@ -153,7 +153,8 @@ def engines(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert every
         return ROWS
 
-    stand_in("headstart.engines.choose", measure=measure)
+    stand_in("headstart.engines.choose", measure=measure, fastest=lambda rows: rows[1])
+    stand_in("headstart.engines.memory", recall=lambda source: ROWS[0] if source.name == "b" else None)
     stand_in(
         "headstart.sources.catalogue",
         open_source=open_source,
@@ -180,9 +181,11 @@ def test_engines_bench(engines: list[str], capsys: Captured) -> None:
     assert engines == ["lite0"]
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "◀" in line] == [lines[3]]
-    assert lines[3].split()[:6] == ["openvino", "bf16", "2", "x", "1", "168"]
+    assert lines[3].split() == ["openvino", "bf16", "2", "x", "1", "168", "0.9999", "-", "-", "◀"]
     assert lines[4].endswith("70.0  cosine 0.9 is below 0.99")
     assert main(["engines", "--bench", "--source", "a", "--source", "b", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [one["source"] for one in document["bench"]] == ["a", "b"]
     assert document["bench"][0]["measured"][1]["items_per_second"] == 168.4
+    assert document["bench"][0]["measured"][1]["probe_accuracy"] is None
+    assert [one["chosen"]["precision"] for one in document["bench"]] == ["bf16", "fp32"]

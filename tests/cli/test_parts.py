@@ -113,7 +113,10 @@ def test_short_bars_leave_no_line_and_unknown_totals_none(monkeypatch: pytest.Mo
     with progress.bar("read", "", None, "rows") as bar:
         clock.now += 4
         bar.advance()
-    assert stream.getvalue() == "a note\nread  1  0.25 rows/s\n"
+    with progress.bar("score", "lite2", 3, "candidates") as bar:
+        clock.now += 2
+        bar.advance()
+    assert stream.getvalue() == "a note\nread  1  0.25 rows/s\nscore lite2  1/3  candidates\n"
     assert progress.said == ["a note"]
 
 
@@ -128,15 +131,15 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_WORTH_A_LINE", 0.0)
     stream = Terminal()
     progress = watch(stream)
-    with progress.bar("embed", "lite2 [x]", 20, "images") as outer, progress.bar("score", "", None, "fits") as inner:
-        outer.advance(20)
+    with progress.bar("embed", "lite2 [x]", 40, "images") as outer, progress.bar("score", "", None, "fits") as inner:
+        outer.advance(40)
         inner.advance()
         progress.say("a [note]")
     with progress.bar("again", "", 1, "rows") as bar:
         bar.advance()
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
     assert "lite2 [x]" in text
-    assert "20/20" in text
+    assert "40/40" in text
     assert "images/s" in text
     assert "a [note]" in text
     assert "again" in text

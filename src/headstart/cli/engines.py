@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.cli.output import Output, one_line
 from headstart.cli.parsing import new_command
-from headstart.cli.tables import table
+from headstart.cli.tables import points, table
 
 if TYPE_CHECKING:
-    from headstart.engines.choose import Measured
+    from headstart.engines.measure import Measured
+    from headstart.engines.memory import Choice
 
 _DESCRIPTION = """\
 List the engines that can run a frozen graph, and whether they run on this machine. With --bench, time every engine
@@ -38,20 +40,19 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print the engines, or the measurements."""
     listed = _available()
-    measured = _measure(args.source, out) if args.bench or args.source else {}
+    bench = _measure(args.source, out) if args.bench or args.source else []
     if out.json:
-        bench = [{"source": name, "measured": rows} for name, rows in measured.items()]
         out.document({"engines": listed, "bench": bench})
         return 0
-    if not measured:
+    if not bench:
         out.lines(
             table(
                 ["engine", "device", "runs here"],
                 [[line["name"], line["device"], line["reason"] or "yes"] for line in listed],
             )
         )
-    for name, rows in measured.items():
-        out.lines([name, *describe(rows), ""])
+    for one in bench:
+        out.lines([one["source"], *describe(one["measured"], one["chosen"]), ""])
     return 0
 
 
@@ -68,32 +69,39 @@ def _available() -> list[dict[str, Any]]:
     return found
 
 
-def _measure(references: Sequence[str], out: Output) -> dict[str, list[Measured]]:
-    """Every engine and precision on each source; without a source, on those that fit would take."""
-    from headstart.engines.choose import measure
+def _measure(references: Sequence[str], out: Output) -> list[dict[str, Any]]:
+    """Every engine and precision on each source, and fit's choice; without a source, on those that fit would take."""
+    from headstart.engines.choose import fastest, measure
+    from headstart.engines.memory import recall
     from headstart.sources.catalogue import default_sources, open_source
 
     progress = out.progress()
     names = references or [*default_sources("image"), *default_sources("text")]
-    opened = [open_source(name, progress=progress) for name in names]
-    return {source.name: measure(source, every=True, progress=progress) for source in opened}
+    bench = []
+    for source in [open_source(name, progress=progress) for name in names]:
+        rows = measure(source, every=True, progress=progress)
+        bench.append({"source": source.name, "measured": rows, "chosen": recall(source) or fastest(rows)})
+    return bench
 
 
-def describe(rows: Sequence[Measured]) -> Iterator[str]:
-    """Measurements as a table, the fastest that is true marked."""
-    best = max((row for row in rows if row.accepted), key=lambda row: row.items_per_second, default=None)
+def describe(rows: Sequence[Measured], chosen: Choice) -> Iterator[str]:
+    """Measurements as a table, fit's choice marked."""
     cells = [
         [
             row.engine,
             row.precision,
             f"{row.workers} x {row.threads}",
             f"{row.items_per_second:,.0f}",
-            f"{row.cosine_mean:.4f}",
-            f"{row.cosine_min:.4f}",
-            "-" if row.probe_accuracy is None else f"{100 * row.probe_accuracy:.1f}",
-            "◀" if row is best else "" if row.accepted else one_line(row.reason),
+            _cosine(row.cosine_mean),
+            _cosine(row.cosine_min),
+            points(row.probe_accuracy),
+            ("◀  " if (row.engine, row.precision) == (chosen.engine, chosen.precision) else "") + one_line(row.reason),
         ]
         for row in rows
     ]
     header = ["engine", "precision", "workers x threads", "items/s", "cosine", "lowest", "probe", ""]
     yield from table(header, cells, right=(2, 3, 4, 5, 6))
+
+
+def _cosine(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"

@@ -14,6 +14,7 @@ from headstart.progress import Bar, Progress
 
 # A bar that ended sooner leaves no line behind.
 _WORTH_A_LINE = 1.0
+_WORTH_A_RATE = 32
 
 
 class Watcher(Progress, Protocol):
@@ -31,8 +32,10 @@ def watch(stream: TextIO) -> Watcher:
     return _Bars(stream) if stream.isatty() and os.environ.get("TERM") != "dumb" else Lines(stream)
 
 
-def rate(done: int, elapsed: float, unit: str) -> str:
-    """Items a second: "312 images/s"; below one a second with two decimals."""
+def rate(done: int, elapsed: float, unit: str, total: int | None) -> str:
+    """Items a second: "312 images/s"; of a handful, which are seldom alike, only what they are: "candidates"."""
+    if total is not None and total < _WORTH_A_RATE:
+        return unit
     speed = done / elapsed if elapsed > 0 else 0.0
     return f"{speed:,.0f} {unit}/s" if speed >= 10 else f"{speed:.2f} {unit}/s"
 
@@ -86,7 +89,7 @@ class _Line:
 
     def text(self) -> str:
         goal = "" if self._total is None else f"/{self._total}"
-        return f"{self._name}  {self.done}{goal}  {rate(self.done, time.monotonic() - self.start, self._unit)}"
+        return f"{self._name}  {self.done}{goal}  {rate(self.done, time.monotonic() - self.start, self._unit, self._total)}"
 
 
 class _Bars:
@@ -109,7 +112,7 @@ class _Bars:
             self._open += 1
             display = self._display
         task = display.add_task(label, total=total, detail=detail, rate="")
-        running = _RichBar(display, task, unit)
+        running = _RichBar(display, task, total, unit)
         try:
             yield running
         finally:
@@ -145,12 +148,12 @@ class _Bars:
 class _RichBar:
     """One bar of _Bars."""
 
-    def __init__(self, display: Any, task: Any, unit: str) -> None:
-        self._display, self._task, self._unit = display, task, unit
+    def __init__(self, display: Any, task: Any, total: int | None, unit: str) -> None:
+        self._display, self._task, self._total, self._unit = display, task, total, unit
         self._done = 0
         self.start = time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
         self._done += steps
-        speed = rate(self._done, time.monotonic() - self.start, self._unit)
+        speed = rate(self._done, time.monotonic() - self.start, self._unit, self._total)
         self._display.update(self._task, advance=steps, rate=speed)
