@@ -30,8 +30,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 }
 _BELOW_FACES = tuple(layer for layer in ALLOWED if layer not in FOUNDATION)
 ALLOWED |= {
-    "report": _BELOW_FACES,
-    "workflow": (*_BELOW_FACES, "report"),
+    "workflow": _BELOW_FACES,
     "interface": (*_BELOW_FACES, "workflow"),
     "estimators": (*_BELOW_FACES, "workflow", "interface"),
     "cli": (*_BELOW_FACES, "workflow"),

@@ -89,7 +89,8 @@ class _Line:
 
     def text(self) -> str:
         goal = "" if self._total is None else f"/{self._total}"
-        return f"{self._name}  {self.done}{goal}  {rate(self.done, time.monotonic() - self.start, self._unit, self._total)}"
+        speed = rate(self.done, time.monotonic() - self.start, self._unit, self._total)
+        return f"{self._name}  {self.done}{goal}  {speed}"
 
 
 class _Bars:
