@@ -192,10 +192,10 @@ def test_numeric_and_boolean_frames():
     frame.loc[0, "big"] = 1.0
     frame["target"] = ["p", "q"] * 25
     data = read(frame)
-    assert data.columns == ("0", "1", "2", "flag", "big")
+    assert data.columns == ("0", "1", "2", "flag=False", "flag=True", "big")
     assert np.array_equal(data.items[:, :3], frame[[0, 1, 2]].to_numpy())
-    assert set(data.items[:, 3]) == {0.0, 1.0}
-    assert np.isnan(data.items[1:, 4]).all()
+    assert np.array_equal(data.items[:, 4], frame["flag"])
+    assert np.isnan(data.items[1:, 5]).all()
     notes = "\n".join(data.notes)
     assert "'empty', which is empty" in notes
     assert "'big': 49 cells are not a finite number" in notes

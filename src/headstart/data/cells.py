@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Cell = Any  # str | bool | int | float | list | None
 
 MISSING_WORDS = frozenset(("", "-", ".", "?", "na", "n/a", "nan", "none", "null", "<na>"))
+
+# Where `float` sees a number and as_number does not, besides "1_000": codes like "007". Begins with a plain character
+# so that the search is fast.
+CODE = re.compile(r"\n[ \t]*[+-]*0\d")
 
 
 def plain(cell: object) -> Cell:
@@ -63,17 +69,33 @@ def as_number(cell: Cell) -> float | None:
         return None
 
 
-def whole(number: float) -> bool:
-    """True for a finite number without a fraction."""
-    return math.isfinite(number) and number == int(number)
-
-
 def is_missing_word(cell: Cell) -> bool:
     """True for None and for what people write into a column of numbers where there is none ("NA", "?")."""
     return cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING_WORDS)
 
 
-def number_share(cells: Sequence[Cell]) -> float:
-    """The share of numbers among the cells that are not missing; 0 where all are."""
-    there = [cell for cell in cells if not is_missing_word(cell)]
-    return sum(as_number(cell) is not None for cell in there) / len(there) if there else 0.0
+def as_numbers(cells: Sequence[Cell]) -> NDArray[np.float64]:
+    """(n,) float64: `as_number` of each cell, NaN where it is none."""
+    texts = "\n".join(["", *(cell for cell in cells if isinstance(cell, str))])
+    if "_" not in texts and not CODE.search(texts):
+        try:  # some 20 times faster than cell by cell
+            return np.array([math.nan if cell is None else float(cell) for cell in cells], np.float64)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    values = (as_number(cell) for cell in cells)
+    return np.array([math.nan if value is None else value for value in values], np.float64)
+
+
+def number_share(cells: Sequence[Cell], numbers: NDArray[np.float64] | None = None) -> float:
+    """The share of numbers among the cells that are not missing; 0 where all are. True and False are not numbers here.
+
+    A column of them is one of two categories, so that it is the same from a frame and from a file.
+
+    Args:
+        numbers: `as_numbers(cells)` where it is at hand.
+    """
+    empty = np.isnan(as_numbers(cells) if numbers is None else numbers)
+    truths = sum(isinstance(cell, bool) for cell in cells)
+    count = len(cells) - int(empty.sum()) - truths
+    words = sum(not is_missing_word(cells[i]) for i in np.flatnonzero(empty).tolist())
+    return count / (count + words + truths) if count else 0.0

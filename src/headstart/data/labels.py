@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.cells import Cell, as_number, is_missing_word, number_share, whole
+from headstart.data.cells import Cell, as_number, as_numbers, is_missing_word, number_share
 from headstart.errors import DataError
 from headstart.tasks import Target, Task
 
@@ -109,9 +109,10 @@ def infer_task(cells: Sequence[Cell]) -> tuple[Task, str]:
     separator = _separator(cells)
     if separator:
         return "multilabel", f"labels are joined by {separator!r}"
-    numbers = {value for cell in cells if (value := as_number(cell)) is not None}
     if number_share(cells) == 1.0:
-        if not all(whole(value) for value in numbers):
+        values = as_numbers(cells)
+        numbers = np.unique(values[~np.isnan(values)])
+        if (numbers != np.trunc(numbers)).any():
             return "regression", f"labels are numbers with fractions, {len(numbers)} distinct"
         if len(numbers) > 20 and len(numbers) > 0.1 * len(cells):
             return "regression", f"labels are {len(numbers)} distinct numbers in {len(cells)} rows"
@@ -124,8 +125,9 @@ def class_names(cells: Sequence[Cell]) -> list[str]:
 
     One label that is no whole number, "NA" for one, and all stay as written.
     """
-    numbers = [None if isinstance(cell, bool) else as_number(cell) for cell in cells]
-    if all(number is not None and whole(number) for number in numbers):
+    numbers = as_numbers(cells)
+    whole = np.isfinite(numbers) & (numbers == np.trunc(numbers))
+    if whole.all() and not any(isinstance(cell, bool) for cell in cells):
         return [_whole_name(cell) for cell in cells]
     return [normal(str(cell)) for cell in cells]
 

@@ -6,14 +6,13 @@ sex says male. So a model needs to store nothing but these names to make the sam
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.cells import Cell, as_number, is_missing_word, number_share
+from headstart.data.cells import Cell, as_numbers, is_missing_word, number_share
 from headstart.errors import DataError
 
 NUMERIC_SHARE = 0.95  # a column with fewer stray words than this leaves is one of numbers
@@ -39,26 +38,31 @@ def encode(columns: Mapping[str, Sequence[Cell]]) -> Matrix:
     Raises:
         DataError: no usable column, or column names that would make the mapping ambiguous.
     """
-    blocks: list[tuple[str, ...]] = []
+    blocks: list[tuple[tuple[str, ...], NDArray[np.float64]]] = []
     notes: list[str] = []
     for name, cells in columns.items():
-        dropped = _unusable(name, cells)
+        numbers = as_numbers(cells)
+        numeric = number_share(cells, numbers) >= NUMERIC_SHARE
+        dropped = _unusable(name, cells, numeric=numeric)
         if dropped:
             notes.append(f"not used: column {name!r}, {dropped}")
-        elif number_share(cells) >= NUMERIC_SHARE:
-            blocks.append((name,))
-            notes += _odd(name, cells)
+        elif numeric:
+            notes += _odd(name, cells, numbers)
+            blocks.append(((name,), _finite(numbers)[:, None]))
         else:
-            blocks.append(tuple(f"{name}={value}" for value in sorted(_categories(cells))))
-    names = tuple(name for block in blocks for name in block)
-    if not names:
+            said = [_category(cell) for cell in cells]
+            values = sorted({value for value in said if value is not None})
+            hot = np.array([[value == one for value in values] for one in said], np.float64)  # (n, categories)
+            blocks.append((tuple(f"{name}={value}" for value in values), hot))
+    if not blocks:
         raise DataError(f"no column can be made into features ({'; '.join(notes)})")
+    names = tuple(name for block, _ in blocks for name in block)
     clash = next((name for name in names if len(_pairs(name, columns)) > 1), None)
     if clash is not None:
         raise DataError(f"column {clash!r} can be read in two ways: rename the columns that have '=' in their names")
-    categories = sum(len(block) for block in blocks if "=" in block[0] and block[0] not in columns)
+    categories = len(set(names) - set(columns))
     notes.insert(0, f"features: {len(names)} columns, {categories} of them for categories")
-    return Matrix(rebuild(columns, names), names, tuple(notes))
+    return Matrix(np.hstack([values for _, values in blocks]), names, tuple(notes))
 
 
 def rebuild(columns: Mapping[str, Sequence[Cell]], names: Sequence[str]) -> NDArray[np.float64]:
@@ -75,7 +79,7 @@ def rebuild(columns: Mapping[str, Sequence[Cell]], names: Sequence[str]) -> NDAr
     for j, name in enumerate(names):
         base, value = _base(name, columns)
         if value is None:
-            out[:, j] = _numbers(columns[base])
+            out[:, j] = _finite(as_numbers(columns[base]))
         else:
             if base not in said:
                 said[base] = [_category(cell) for cell in columns[base]]
@@ -121,42 +125,35 @@ def _base(name: str, columns: Mapping[str, object]) -> tuple[str, str | None]:
     return pairs[0]
 
 
-def _unusable(name: str, cells: Sequence[Cell]) -> str | None:
+def _unusable(name: str, cells: Sequence[Cell], *, numeric: bool) -> str | None:
     """Why a column is left out, or None."""
-    there = [cell for cell in cells if not is_missing_word(cell)]
-    if not there:
+    if not numeric and all(is_missing_word(cell) for cell in cells):
         return "which is empty"
-    if any(isinstance(cell, list) for cell in there):
+    if not numeric and any(isinstance(cell, list) for cell in cells):
         return "which holds lists"
-    distinct = len({str(cell) for cell in there})
     lower = name.strip().lower()
-    if distinct == len(cells) and (lower in ID_NAMES or lower.endswith(("_id", " id")) or name.endswith("Id")):
+    names_rows = lower in ID_NAMES or lower.endswith(("_id", " id")) or name.endswith("Id")
+    if numeric and not names_rows:
+        return None
+    distinct = len({_category(cell) for cell in cells if cell is not None})
+    if names_rows and distinct == len(cells):
         return "whose values only name the rows"
-    if number_share(cells) < NUMERIC_SHARE and distinct > min(MAX_CATEGORIES, max(10, len(cells) // 2)):
+    if not numeric and distinct > min(MAX_CATEGORIES, max(10, len(cells) // 2)):
         return f"which has {distinct} distinct words"
     return None
 
 
-def _odd(name: str, cells: Sequence[Cell]) -> list[str]:
-    odd = [cell for cell in cells if not is_missing_word(cell) and not _finite(as_number(cell))]
+def _odd(name: str, cells: Sequence[Cell], numbers: NDArray[np.float64]) -> list[str]:
+    """A note on the cells of a column of numbers that are neither finite numbers nor known words for nothing."""
+    odd = [cells[i] for i in np.flatnonzero(~np.isfinite(numbers)).tolist() if not is_missing_word(cells[i])]
     if not odd:
         return []
     cells_are = "1 cell is" if len(odd) == 1 else f"{len(odd)} cells are"
     return [f"column {name!r}: {cells_are} not a finite number and read as missing ({odd[0]!r})"]
 
 
-def _finite(number: float | None) -> bool:
-    return number is not None and math.isfinite(number)
-
-
-def _numbers(cells: Sequence[Cell]) -> NDArray[np.float64]:
-    values = np.array([math.nan if (number := as_number(cell)) is None else number for cell in cells], np.float64)
-    values[~np.isfinite(values)] = np.nan
-    return values
-
-
-def _categories(cells: Sequence[Cell]) -> set[str]:
-    return {category for cell in cells if (category := _category(cell)) is not None}
+def _finite(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
 def _category(cell: Cell) -> str | None:

@@ -55,8 +55,8 @@ def _deal(n: int, shares: Floats, rng: np.random.Generator) -> Sides:
     if k == 2 and shares[0] != shares[1]:
         steps = np.floor(np.arange(n + 1) * shares[1] + rng.random()).astype(np.int64)
         sides: Sides = np.diff(steps)
-        return sides
-    sides = rng.permutation(k)[np.arange(n) % k]
+    else:
+        sides = rng.permutation(k)[np.arange(n) % k]
     return sides
 
 

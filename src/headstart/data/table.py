@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,7 @@ def _delimited_rows(reader: Any, width: int) -> Iterator[Row]:
         elif len(cells) != width:
             yield number, f"line {line}: {len(cells)} fields where the header has {width}"
         else:
-            yield number, [cell if cell.strip() else None for cell in cells]
+            yield number, [cell if cell and not cell.isspace() else None for cell in cells]
 
 
 def _load_jsonl(path: Path) -> Table:
@@ -186,15 +187,13 @@ def _collect(path: Path, names: list[str], rows: Iterator[Row]) -> Table:
     columns: list[list[Cell]] = [[] for _ in names]
     numbers: list[int] = []
     bad: list[Skipped] = []
-    for number, cells in rows:
-        if isinstance(cells, str):
-            bad.append(Skipped(f"row {number}", cells))
-            continue
-        numbers.append(number)
-        for column, cell in zip(columns, cells, strict=True):
-            column.append(cell)
-        if number % 10_000 == 0:
-            _check_cells(path.name, number * len(names))
+    while block := list(islice(rows, 10_000)):
+        good = [(number, cells) for number, cells in block if not isinstance(cells, str)]
+        bad.extend(Skipped(f"row {number}", why) for number, why in block if isinstance(why, str))
+        numbers.extend(number for number, _ in good)
+        for column, cells in zip(columns, zip(*(cells for _, cells in good), strict=True), strict=False):
+            column.extend(cells)
+        _check_cells(path.name, len(numbers) * len(names))
     return _checked(Table(path.name, path.parent, dict(zip(names, columns, strict=True)), tuple(numbers), tuple(bad)))
 
 
