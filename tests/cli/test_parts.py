@@ -116,7 +116,12 @@ def test_short_bars_leave_no_line_and_unknown_totals_none(monkeypatch: pytest.Mo
     with progress.bar("score", "lite2", 3, "candidates") as bar:
         clock.now += 2
         bar.advance()
-    assert stream.getvalue() == "a note\nread  1  0.25 rows/s\nscore lite2  1/3  candidates\n"
+    with progress.bar("late", "", 1, "candidates") as bar:
+        clock.now += 6
+        bar.advance()
+    assert stream.getvalue().splitlines() == [
+        "a note", "read  1  0.25 rows/s", "score lite2  1/3  candidates", "late  1/1  candidates",
+    ]  # fmt: skip
     assert progress.said == ["a note"]
 
 

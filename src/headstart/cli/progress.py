@@ -55,7 +55,7 @@ class Lines:
         """A count that tells now and then where it is, and at its end."""
         running = _Line(self, f"{label} {detail}".rstrip(), total, unit)
         yield running
-        if time.monotonic() - running.start >= _WORTH_A_LINE:
+        if time.monotonic() - running.start >= _WORTH_A_LINE and running.told != running.done:
             self._write(running.text())
 
     def say(self, line: str) -> None:
@@ -73,6 +73,7 @@ class Lines:
         with self._lock:
             line.done += steps
             if time.monotonic() - self._last >= self._every:
+                line.told = line.done
                 self._write(line.text())
 
 
@@ -82,6 +83,7 @@ class _Line:
     def __init__(self, owner: Lines, name: str, total: int | None, unit: str) -> None:
         self._owner, self._name, self._total, self._unit = owner, name, total, unit
         self.done = 0
+        self.told = -1
         self.start = time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
