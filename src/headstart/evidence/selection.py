@@ -60,7 +60,9 @@ def one_standard_error(costs: Floats, log_losses: Floats) -> Rule:
         # A best mean shared by several: the one with the smaller loss, so that the order given does not matter.
         by_loss = np.lexsort((costs, losses))
         best = by_loss[means[:, by_loss].argmax(axis=1)]  # (B,)
-        admissible = _gaps(means, best) <= _standard_errors(means, best, sums, sizes, weights)
+        # A candidate that differs on one item is exactly one standard error away: rounding must not decide.
+        errors = _standard_errors(means, best, sums, sizes, weights)
+        admissible = _gaps(means, best) <= errors * (1 + 1e-9) + 1e-12
         rank = _dense_rank(costs, losses)
         order = np.where(admissible, rank, np.inf)  # (B, K)
         cheapest = order == order.min(axis=1, keepdims=True)

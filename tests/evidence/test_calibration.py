@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, log_softmax
+from sklearn.linear_model import LogisticRegression
+
+from headstart.errors import ArtefactError, DataError
+from headstart.evidence import Calibration, score
+from headstart.tasks import TASKS, Target
+
+
+def logits(task: str, n: int, temperature: float, seed: int = 0):
+    """Scores that are calibrated after division by `temperature`, and labels drawn from them."""
+    rng = np.random.default_rng(seed)
+    if task == "multilabel":
+        z = rng.normal(size=(n, 3)) * 2 - 1
+        return temperature * z, Target("multilabel", (rng.random((n, 3)) < expit(z)).astype(np.uint8), ("a", "b", "c"))
+    z = rng.normal(size=(n, 4)) * 2
+    y = (log_softmax(z, axis=1) + rng.gumbel(size=(n, 4))).argmax(axis=1)
+    return temperature * z, Target("multiclass", y, tuple("abcd"))
+
+
+@pytest.mark.parametrize("temperature", [0.01, 1.0, 50.0])
+def test_the_temperature_is_found_whatever_the_scale(temperature):
+    scores, target = logits("multiclass", 4000, temperature)
+    fitted = Calibration.fit("multiclass", scores, target)
+    best = minimize_scalar(
+        lambda t: -log_softmax(scores / t, axis=1)[np.arange(4000), target.y].mean(),
+        bounds=(temperature / 5, temperature * 5),
+        method="bounded",
+    )
+    assert 1 / fitted.slope == pytest.approx(best.x, rel=0.01)  # the smoothing is worth one item in 4,000
+    assert 1 / fitted.slope == pytest.approx(temperature, rel=0.08)
+    assert score(target, fitted.probabilities(scores))["ece"] < 0.03
+
+
+def test_many_labels_get_platts_fit():
+    scores, target = logits("multilabel", 500, 3.0)
+    fitted = Calibration.fit("multilabel", scores, target)
+    x, y = scores.ravel(), target.y.ravel()
+    positives = y.sum()
+    smooth = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
+    best = minimize(lambda ab: np.logaddexp(0, ab[0] * x + ab[1]).sum() - smooth @ (ab[0] * x + ab[1]), [0.1, 0.0])
+    assert (fitted.slope, fitted.offset) == pytest.approx(best.x, rel=1e-3)
+
+
+def test_weights_count_items_twice():
+    scores, target = logits("multilabel", 200, 1.0)
+    weights = 1.0 + (np.arange(200) % 2)
+    rows = np.repeat(np.arange(200), 1 + np.arange(200) % 2)
+    weighted = Calibration.fit("multilabel", scores, target, weights)
+    repeated = Calibration.fit("multilabel", scores[rows], target.take(rows))
+    assert (weighted.slope, weighted.offset) == pytest.approx((repeated.slope, repeated.offset), rel=0.01, abs=0.005)
+    plain = LogisticRegression(C=1e6).fit(scores.reshape(-1, 1), target.y.ravel(), np.repeat(weights, 3))
+    assert weighted.slope == pytest.approx(plain.coef_[0, 0], rel=0.03)
+
+
+@pytest.mark.parametrize("n", [4, 50])
+def test_separable_scores_are_no_more_certain_than_the_rule_of_succession(n):
+    y = np.arange(n) % 2
+    target = Target("binary", y, ("no", "yes"))
+    fitted = Calibration.fit("binary", np.eye(2)[y] * 5, target)
+    p = fitted.probabilities(np.array([[0.0, 5.0], [0.0, 1e300], [-np.inf, np.inf], [0.0, 0.1]]))
+    assert p.sum(axis=1) == pytest.approx(np.ones(4))
+    assert (p <= (n + 1) / (n + 2) + 1e-12).all()
+    assert (p > 0).all()
+    assert p[3].max() < 0.6  # an undecided score stays undecided
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_infinite_scores_are_survived(task):
+    scores, target = logits(task, 60, 1.0)
+    scores[:10, 0], scores[10:15, 1], scores[15] = -np.inf, np.inf, -np.inf
+    fitted = Calibration.fit(task, scores, target)
+    p = fitted.probabilities(scores)
+    assert np.isfinite(p).all()
+    assert ((p > 0) & (p < 1)).all()
+    assert math.isfinite(fitted.slope)
+    if task == "multiclass":
+        assert p[15] == pytest.approx(np.full(4, 0.25))
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_the_order_of_scores_is_kept(task):
+    scores, target = logits(task, 80, 2.0)
+    p = Calibration.fit(task, scores, target).probabilities(scores)
+    if task == "multiclass":
+        assert (p.argmax(axis=1) == scores.argmax(axis=1)).all()
+    else:
+        order = np.argsort(scores.ravel())
+        assert (np.diff(p.ravel()[order]) >= 0).all()
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_scores_that_mislead_become_the_base_rate(task):
+    scores, target = logits(task, 300, 1.0)
+    p = Calibration.fit(task, -scores, target).probabilities(-scores)
+    expected = 0.25 if task == "multiclass" else target.y.mean()
+    assert p == pytest.approx(np.full_like(p, expected), abs=0.01)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_scores_that_are_all_the_same(task):
+    target = Target(task, np.tile([0, 1], 5) if task != "multilabel" else np.eye(2, dtype=np.uint8), ("a", "b"))
+    p = Calibration.fit(task, np.full((len(target), 2), 0.3), target).probabilities(np.full((3, 2), 0.3))
+    assert p == pytest.approx(np.full((3, 2), 0.5))
+
+
+def test_regression_keeps_predictions_and_the_residuals_spread():
+    y = np.array([1.0, 2.0, 4.0])
+    fitted = Calibration.fit("regression", np.array([[1.0], [3.0], [2.0]]), Target("regression", y, ("v",)))
+    assert fitted.residual == pytest.approx(math.sqrt(5 / 3))
+    assert fitted.probabilities(np.array([[7.0]])).tolist() == [[7.0]]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_state_survives_json(task, draw):
+    target, p = draw(task, n=50)
+    fitted = Calibration.fit(task, p, target)
+    restored = Calibration.restore(json.loads(json.dumps(fitted.state(), allow_nan=False)))
+    assert restored == fitted
+    assert (restored.probabilities(p) == fitted.probabilities(p)).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"slope": "1"}, {"slope": float("nan")}, {"doubt": True}, {"task": "cooking"}, {"extra": 1.0}, {"task": []}],
+)
+def test_a_damaged_state_is_refused(change):
+    with pytest.raises(ArtefactError, match="calibration"):
+        Calibration.restore(Calibration("binary").state() | change)
+
+
+def test_unusable_input_is_refused():
+    target = Target("binary", np.array([0, 1]), ("no", "yes"))
+    with pytest.raises(DataError, match=r"shape \(2, 3\), expected \(2, 2\)"):
+        Calibration.fit("binary", np.ones((2, 3)), target)
+    with pytest.raises(DataError, match="NaN"):
+        Calibration.fit("binary", np.full((2, 2), np.nan), target)
+    with pytest.raises(DataError, match="weights"):
+        Calibration.fit("binary", np.ones((2, 2)), target, np.zeros(2))

@@ -1,0 +1,98 @@
+"""Selection's optimism by simulation, where the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from headstart.errors import DataError
+from headstart.evidence import corrected, mean_interval, one_standard_error, paired_difference, selected_gain
+from headstart.evidence.units import bootstrap_weights
+
+
+def right(rng: np.random.Generator, n: int, accuracies: np.ndarray) -> np.ndarray:
+    """(n, K) right and wrong scores; half of an item's difficulty is common to all candidates."""
+    common, own = rng.normal(size=(n, 1)), rng.normal(size=(n, len(accuracies)))
+    from scipy.special import ndtri
+
+    return ((common + own) / np.sqrt(2) < ndtri(accuracies)).astype(float)
+
+
+def test_the_best_of_equals_is_no_better_than_they_are():
+    rng = np.random.default_rng(0)
+    accuracies = np.full(15, 0.8)
+    results = [corrected(right(rng, 100, accuracies), seed=seed) for seed in range(100)]
+    naive, honest = np.mean([r.naive for r in results]), np.mean([r.value for r in results])
+    assert naive > 0.84
+    assert honest == pytest.approx(0.8, abs=0.012)
+    assert np.mean([r.low <= 0.8 <= r.high for r in results]) >= 0.93
+    assert all(r.optimism == pytest.approx(r.naive - r.value) for r in results)
+
+
+def test_a_clear_winner_has_no_optimism():
+    rng = np.random.default_rng(1)
+    scores = right(rng, 300, np.array([0.95, 0.6, 0.5]))
+    got = corrected(scores)
+    assert got.chosen == 0
+    assert got.optimism == pytest.approx(0.0, abs=1e-9)
+    plain = mean_interval(scores[:, 0])
+    assert (got.value, got.low, got.high) == pytest.approx((plain.value, plain.low, plain.high))
+
+
+def test_it_equals_the_papers_estimate():
+    """BBC-CV as published: the mean out-of-bag score of the candidate selected in the bag."""
+    scores = right(np.random.default_rng(2), 200, np.full(6, 0.7))
+    outside = []
+    for weights in bootstrap_weights(200, seed=9, replicates=4000):
+        for drawn in weights:
+            outside.append(scores[drawn == 0, (drawn @ scores).argmax()].mean())
+    assert corrected(scores, seed=0).value == pytest.approx(np.mean(outside), abs=0.004)
+
+
+def test_the_rule_is_the_one_given_and_the_seed_decides():
+    scores = right(np.random.default_rng(3), 150, np.full(8, 0.75))
+    rule = one_standard_error(np.arange(8.0)[::-1], np.ones(8))
+    got = corrected(scores, seed=5, select=rule)
+    assert got == corrected(scores, seed=5, select=rule)
+    assert got.naive == scores[:, got.chosen].mean()
+    assert got.low <= got.value <= got.high
+
+
+def test_whole_groups_are_drawn():
+    """Each candidate is right on a random half of 8 groups: by items the winner looks proven, by groups it does not."""
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(8), 25)
+    scores = (rng.random((8, 10)) < 0.5).astype(float)[groups]
+    by_item, by_group = corrected(scores), corrected(scores, groups)
+    assert by_group.optimism > 2 * by_item.optimism
+    assert by_group.high - by_group.low > 2 * (by_item.high - by_item.low)
+
+
+def test_one_on_each_side_is_the_paired_difference():
+    scores = right(np.random.default_rng(5), 100, np.array([0.9, 0.7]))
+    assert selected_gain(scores[:, :1], scores[:, 1:]) == paired_difference(scores[:, 0], scores[:, 1])
+
+
+def test_coverage_of_the_gain_where_both_sides_were_selected():
+    rng = np.random.default_rng(6)
+    held, claimed = [], []
+    for seed in range(120):
+        ours, theirs = np.clip(0.8 + 0.02 * rng.normal(size=(2, 8)), 0, 0.99)
+        scores = right(rng, 120, np.concatenate([ours, theirs[:4]]))
+        got = selected_gain(scores[:, :8], scores[:, 8:], seed=seed)
+        truth = ours[scores[:, :8].sum(axis=0).argmax()] - theirs[scores[:, 8:].sum(axis=0).argmax()]
+        held.append(got.low <= truth <= got.high)
+        claimed.append(got.low > 0 and truth <= 0)
+    assert np.mean(held) >= 0.92
+    assert np.mean(claimed) <= 0.04
+
+
+def test_one_group_cannot_be_resampled():
+    got = corrected(np.ones((5, 2)), np.zeros(5, np.int64))
+    assert got.optimism == 0.0
+    assert np.isnan(got.low)
+
+
+def test_no_candidates_are_refused():
+    with pytest.raises(DataError, match=r"shape \(5, 0\)"):
+        corrected(np.ones((5, 0)))
