@@ -413,6 +413,12 @@ def test_plain_types_only_for_a_jsonl_row(tmp_path):
     assert data.target.classes == ("0", "1")
 
 
+@pytest.mark.parametrize("name", ["", "no/such.csv", "x" * 5000, "null\0byte.csv"])
+def test_names_of_nothing(name):
+    with pytest.raises(DataError, match="no such file or folder|empty name"):
+        read(name)
+
+
 def test_unreadable_data_of_other_types():
     with pytest.raises(DataError, match="is a list; expected a folder"):
         read([1, 2])

@@ -68,21 +68,7 @@ def read_inputs(
     wanted = Wanted(modality, input=input, columns=tuple(columns))
     got = _Gathered()
     for one in several:
-        if is_frame(one):
-            _rows(from_frame(cast("DataFrame", one)), wanted, got, named=len(several) > 1)
-        elif not isinstance(one, (str, Path)):
-            raise DataError(f"cannot predict a {type(one).__name__}; expected a path, a text or a DataFrame")
-        elif _is_table(one):
-            _rows(load_table(Path(one)), wanted, got, named=len(several) > 1)
-        elif modality == "image":
-            _image(one, got)
-        elif modality == "text":
-            _text(one, got)
-        else:
-            got.skip(
-                _shown(one),
-                "not a table; expected .csv, .tsv, .parquet or .jsonl" if os.path.exists(one) else "no such file",
-            )
+        _add(one, wanted, modality, got, named=len(several) > 1)
     items = np.array(got.items, np.float64).reshape(-1, len(columns)) if modality == "table" else got.items
     return Dataset(
         name=_shown(several[0]) if len(several) == 1 and isinstance(several[0], Path) else "inputs",
@@ -93,6 +79,24 @@ def read_inputs(
         skipped=tuple(got.skipped),
         notes=tuple(got.notes),
     )
+
+
+def _add(one: object, wanted: Wanted, modality: Modality, got: _Gathered, *, named: bool) -> None:
+    """Add what `one` of the inputs stands for. named: rows are called by their table too."""
+    if is_frame(one):
+        _rows(from_frame(cast("DataFrame", one)), wanted, got, named=named)
+    elif not isinstance(one, (str, Path)):
+        raise DataError(f"cannot predict a {type(one).__name__}; expected a path, a text or a DataFrame")
+    elif _is_table(one):
+        _rows(load_table(Path(one)), wanted, got, named=named)
+    elif modality == "image":
+        _image(one, got)
+    elif modality == "text":
+        _text(one, got)
+    elif os.path.exists(one):
+        got.skip(_shown(one), "not a table; expected .csv, .tsv, .parquet or .jsonl")
+    else:
+        got.skip(_shown(one), "no such file")
 
 
 def _is_table(one: str | Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -78,11 +79,13 @@ def _read(data: str | Path | DataFrame, wanted: Wanted) -> Dataset:
         return read_table(from_frame(cast("DataFrame", data)), wanted)
     if not isinstance(data, (str, Path)):
         raise DataError(f"data is a {type(data).__name__}; expected a folder, a table file or a pandas DataFrame")
-    path = Path(data).expanduser()
+    if data == "":
+        raise DataError("data is an empty name; expected a folder, a table file or a pandas DataFrame")
+    path = Path(os.path.expanduser(data))
     if is_folder(path):
         return read_folder(path, wanted)
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
+    if not os.path.exists(path):
+        raise DataError(f"{str(path)!r}: no such file or folder")
     if not is_table_name(path):
         raise DataError(
             f"{path} is no folder and no table; expected class folders or one of {' '.join(TABLE_SUFFIXES)}"
