@@ -415,7 +415,7 @@ def test_plain_types_only_for_a_jsonl_row(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "no/such.csv", "x" * 5000, "null\0byte.csv"])
 def test_names_of_nothing(name):
-    with pytest.raises(DataError, match="no such file or folder|empty name"):
+    with pytest.raises(DataError, match=r"no such file or folder|empty name"):
         read(name)
 
 

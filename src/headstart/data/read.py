@@ -12,6 +12,7 @@ import numpy as np
 from headstart.data.dataset import Dataset, Modality
 from headstart.data.folder import read_folder
 from headstart.data.infer import Roles, Wanted, infer_roles
+from headstart.data.inputs import read_inputs
 from headstart.data.labels import Labels, read_label_columns, read_labels
 from headstart.data.rows import group_codes, read_rows, read_times, row_names, skipped_rows, take_items
 from headstart.data.search import is_folder
@@ -21,6 +22,8 @@ from headstart.tasks import Task
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+__all__ = ["read", "read_for_model", "read_inputs", "read_table"]
 
 
 def read(
