@@ -104,7 +104,7 @@ class Size:
             columns=columns,
             steps=steps,
             leaves=8 if n < 1_000 else 16,
-            leaf_items=int(np.clip(n // 40, 2, 20)),
+            leaf_items=int(np.clip(min(n // 40, n // (2 * outputs)), 2, 20)),
             rate=float(np.clip(8 / steps, 0.08, 0.3)),
         )
 

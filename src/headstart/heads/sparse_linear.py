@@ -1,0 +1,186 @@
+"""A linear model of wide sparse features: logistic regression (one a label where many may hold), or ridge for a number.
+
+The penalty is chosen by held-out loss, after the one-parameter rescaling of scores that calibration would apply: a weak
+penalty is not preferred merely for being more certain. Small problems are cross-fitted in five folds, which also gives
+the scores of items left out. Large ones are chosen on one held-out fifth and have none (`loo_scores` is None): the
+caller's folds serve. Work is bounded: the larger the problem, the fewer steps and penalties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from headstart.errors import ArtefactError
+from headstart.heads.base import Floats, HeadState
+from headstart.heads.canonical import Link, Weights, losses, minimised, prior
+from headstart.heads.design import Design
+from headstart.heads.folds import inner_folds
+from headstart.heads.rows import check_scoring, check_training
+from headstart.tasks import TASKS, Target, Task
+
+Array = NDArray[np.float64]
+
+FOLDS = 5
+# Inverse penalties, relative to the mean squared length of a row.
+STRENGTHS = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)
+STRENGTHS_LARGE = (4.0, 16.0, 64.0)
+# Score scales tried before held-out losses are compared.
+_RESCALINGS = 2.0 ** np.arange(-3, 4.5, 0.5)
+# Nanoseconds, about. Steps longer than SMALL make folds too dear; BUDGET is for all steps of a large problem.
+SMALL, BUDGET = 3e7, 1e10
+_STEPS = 60
+
+
+class SparseLinear:
+    """The head registered as "sparse-linear". Accepts CSR as it comes, and dense features, which it standardises."""
+
+    def supports(self, task: Task) -> bool:
+        """Every task."""
+        return task in TASKS
+
+    def fit(
+        self,
+        x: Floats | sparse.csr_matrix,
+        target: Target,
+        *,
+        weights: NDArray[np.float64] | None = None,
+        groups: NDArray[np.int64] | None = None,
+        seed: int = 0,
+    ) -> FittedSparseLinear:
+        """Fit on x (n, d); the penalty is chosen within these items, groups kept whole."""
+        w = check_training(x, target, weights, groups)  # type: ignore[arg-type]
+        design = Design.of(x, w)
+        centre, spread = _unit(target, w)
+        problem = Problem(_link(target.task), design.rows, (target.encoded() - centre) / spread, w)
+        folds = inner_folds(target, groups, FOLDS, seed)
+        effort = design.effort * target.n_outputs
+        loo = None
+        if effort <= SMALL:
+            left_out = cross_fitted(problem, folds)
+            best = int(np.argmin([problem.held_out_loss(scores, np.arange(len(w))) for scores in left_out]))
+            strength, loo = STRENGTHS[best], left_out[best] * spread + centre
+            (fitted,) = problem.path(np.arange(len(w)), (strength,), _STEPS)
+        else:
+            steps = int(np.clip(BUDGET / (4 * effort), 10, _STEPS))
+            strength, start = chosen_on_one_fold(problem, folds, steps)
+            (fitted,) = problem.path(np.arange(len(w)), (strength,), steps, start)
+        weight, bias = design.on_features(Weights(fitted.weight * spread, fitted.bias * spread + centre))
+        return FittedSparseLinear(weight, bias, strength, loo)
+
+    def restore(self, state: HeadState) -> FittedSparseLinear:
+        """The fitted head from its state; loo_scores are None.
+
+        Raises:
+            ArtefactError: an array is missing, or the shapes do not fit together.
+        """
+        weight, bias = state.arrays.get("weight"), state.arrays.get("bias")
+        if weight is None or bias is None or weight.ndim != 2 or bias.shape != weight.shape[1:]:
+            raise ArtefactError("the stored sparse-linear head lacks a weight (d, C) with a bias (C,): file damaged?")
+        return FittedSparseLinear(weight, bias.astype(np.float64), float(state.settings.get("strength", 0.0)))
+
+
+def _link(task: Task) -> Link:
+    links: dict[Task, Link] = {"regression": "identity", "multilabel": "sigmoid"}
+    return links.get(task, "softmax")
+
+
+def _unit(target: Target, weights: Array) -> tuple[float, float]:
+    """The mean and spread to take out of the numbers to predict, so that a penalty means the same; else 0 and 1."""
+    if target.task != "regression":
+        return 0.0, 1.0
+    y, share = target.y.astype(np.float64), weights / weights.sum()
+    centre = float(share @ y)
+    return centre, float(np.sqrt(share @ (y - centre) ** 2)) or 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class FittedSparseLinear:
+    """scores = x @ weight + bias.
+
+    Attributes:
+        weight: (d, C) float32.
+        bias: (C,) float64.
+        strength: the chosen inverse penalty, one of STRENGTHS.
+        loo_scores: (n, C) float64 from fits on the other folds; None for large problems and after `restore`.
+    """
+
+    weight: NDArray[np.float32]
+    bias: Array
+    strength: float
+    loo_scores: Array | None = None
+
+    def scores(self, x: Floats | sparse.csr_matrix) -> Array:
+        """(m, C) float64 scores of x (m, d): logits, log-odds of labels, or the number."""
+        check_scoring(x, len(self.weight))  # type: ignore[arg-type]
+        exact = x if sparse.issparse(x) else np.asarray(x, np.float64)
+        return np.asarray(exact @ self.weight, np.float64) + self.bias
+
+    def state(self) -> HeadState:
+        """Arrays `weight` and `bias`; the strength as a setting."""
+        return HeadState("sparse-linear", {"weight": self.weight, "bias": self.bias}, {"strength": self.strength})
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is fitted: rows x (n, r), encoded y (n, C), weights (n,)."""
+
+    link: Link
+    x: Any
+    y: Array
+    weights: Array
+
+    def path(
+        self, items: NDArray[np.int64], strengths: tuple[float, ...], steps: int, start: Weights | None = None
+    ) -> Iterator[Weights]:
+        """Fits on `items` at each strength, weak to strong, each from where the one before ended."""
+        x, y, w = self.x[items], self.y[items], self.weights[items]
+        present = w @ y > 0 if self.link == "softmax" else np.ones(y.shape[1], bool)
+        fit = prior(self.link, y[:, present], w, x.shape[1])
+        if start is not None:
+            fit = Weights(start.weight[:, present], start.bias[present])
+        for strength in strengths:
+            fit = minimised(self.link, x, y[:, present], w, strength, fit, steps)
+            yield fit if present.all() else _with_absent(fit, present, x)
+
+    def held_out_loss(self, scores: Array, items: NDArray[np.int64]) -> float:
+        """Weighted loss of scores (m, C) of `items`, at the best common rescaling of the scores."""
+        y, w = self.y[items], self.weights[items]
+        rescalings = (1.0,) if self.link == "identity" else _RESCALINGS
+        return min(float(w @ losses(self.link, scores * factor, y)) for factor in rescalings)
+
+
+def _with_absent(fit: Weights, present: NDArray[np.bool_], x: Any) -> Weights:
+    """The fit with columns for classes it never saw: one constant, by the rule of succession below any item's best."""
+    floor = fit.scores(x).max(axis=1).min() - np.log(2 * (x.shape[0] + 1))
+    weight, bias = np.zeros((x.shape[1], len(present))), np.full(len(present), floor)
+    weight[:, present], bias[present] = fit.weight, fit.bias
+    return Weights(weight, bias)
+
+
+def cross_fitted(problem: Problem, folds: NDArray[np.int64]) -> Array:
+    """(strengths, n, C) scores of each item from the fit on the other folds, at each of STRENGTHS."""
+    scores = np.zeros((len(STRENGTHS), *problem.y.shape))
+    for fold in range(folds.max() + 1):
+        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        if problem.weights[train].any():
+            for i, fit in enumerate(problem.path(train, STRENGTHS, _STEPS)):
+                scores[i, test] = fit.scores(problem.x[test])
+    return scores
+
+
+def chosen_on_one_fold(problem: Problem, folds: NDArray[np.int64], steps: int) -> tuple[float, Weights]:
+    """The strength of STRENGTHS_LARGE with the least loss on the first fold, and its fit on the others."""
+    train, test = np.flatnonzero(folds != 0), np.flatnonzero(folds == 0)
+    best: tuple[float, float, Weights] | None = None
+    for strength, fit in zip(STRENGTHS_LARGE, problem.path(train, STRENGTHS_LARGE, steps), strict=True):
+        loss = problem.held_out_loss(fit.scores(problem.x[test]), test)
+        if best is None or loss < best[0]:
+            best = (loss, strength, fit)
+    assert best is not None
+    return best[1], best[2]
