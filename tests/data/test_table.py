@@ -407,6 +407,19 @@ def test_a_model_is_evaluated_in_its_own_classes_and_columns(tmp_path):
         read_for_model(frame, "table", "binary", ("m", "n"), columns=("x",), label="label")
 
 
+def test_a_model_of_a_table_is_evaluated_on_a_folder(tmp_path):
+    for name in ("p", "q", "strange"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "1.txt", f"text of {name}")
+    data = read_for_model(tmp_path, "text", "binary", ("p", "q"), input="column")
+    assert data.target.y.tolist() == [0, 1]
+    assert reasons(data) == {"strange/1.txt": "label 'strange' is none of the model's 2 classes"}
+    frame = pd.DataFrame({"text": ["a b c", "d e f", "g h i"], "label": list("ppp"), "site": [1, 1, 2]})
+    data = read_for_model(frame, "text", "binary", ("p", "q"), group="site")
+    assert data.groups.tolist() == [0, 0, 1]
+    assert data.target.y.tolist() == [0, 0, 0]
+
+
 def test_plain_types_only_for_a_jsonl_row(tmp_path):
     rows = [{"text": f"words of row {i}", "label": i % 2, "meta": {"a": [1]}} for i in range(6)]
     data = read(write(tmp_path / "t.jsonl", "\n".join(map(json.dumps, rows))))

@@ -41,7 +41,7 @@ class _Gathered:
 
 
 def read_inputs(
-    inputs: str | Path | DataFrame | Iterable[str | Path | DataFrame],
+    inputs: str | os.PathLike[str] | DataFrame | Iterable[str | os.PathLike[str] | DataFrame],
     modality: Modality,
     *,
     input: str | None = None,  # noqa: A002  the command line's word
@@ -83,6 +83,8 @@ def read_inputs(
 
 def _add(one: object, wanted: Wanted, modality: Modality, got: _Gathered, *, named: bool) -> None:
     """Add what `one` of the inputs stands for. named: rows are called by their table too."""
+    if isinstance(one, os.PathLike):
+        one = Path(one)
     if is_frame(one):
         _rows(from_frame(cast("DataFrame", one)), wanted, got, named=named)
     elif not isinstance(one, (str, Path)):

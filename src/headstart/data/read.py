@@ -27,7 +27,7 @@ __all__ = ["read", "read_for_model", "read_inputs", "read_table"]
 
 
 def read(
-    data: str | Path | DataFrame,
+    data: str | os.PathLike[str] | DataFrame,
     *,
     modality: Modality | None = None,
     task: Task | None = None,
@@ -55,7 +55,7 @@ def read(
 
 
 def read_for_model(
-    data: str | Path | DataFrame,
+    data: str | os.PathLike[str] | DataFrame,
     modality: Modality,
     task: Task,
     classes: tuple[str, ...],
@@ -63,6 +63,7 @@ def read_for_model(
     columns: tuple[str, ...] = (),
     input: str | None = None,  # noqa: A002
     label: str | None = None,
+    group: str | None = None,
 ) -> Dataset:
     """Read labelled data to evaluate a model on: codes refer to the model's classes, the matrix has its columns.
 
@@ -70,17 +71,22 @@ def read_for_model(
 
     Args:
         columns: for tables of features, the model's `Dataset.columns`.
+        input: the column of texts or paths, of no meaning where the data are a folder: a model learned from a table
+            may be evaluated on one.
 
     Raises:
         DataError: as for `read`; also a column of the model that is absent.
     """
-    return _read(data, Wanted(modality, task, input, label, classes=classes, columns=columns))
+    wanted = Wanted(modality, task, input, label, group, classes=classes, columns=columns)
+    if isinstance(data, (str, os.PathLike)) and is_folder(Path(data)):
+        wanted = replace(wanted, input=None)
+    return _read(data, wanted)
 
 
-def _read(data: str | Path | DataFrame, wanted: Wanted) -> Dataset:
+def _read(data: str | os.PathLike[str] | DataFrame, wanted: Wanted) -> Dataset:
     if is_frame(data):
         return read_table(from_frame(cast("DataFrame", data)), wanted)
-    if not isinstance(data, (str, Path)):
+    if not isinstance(data, (str, os.PathLike)):
         raise DataError(f"data is a {type(data).__name__}; expected a folder, a table file or a pandas DataFrame")
     if data == "":
         raise DataError("data is an empty name; expected a folder, a table file or a pandas DataFrame")
