@@ -33,9 +33,9 @@ def read_folder(root: Path, wanted: Wanted) -> Dataset:
     labels = _labels([name for _, _, name in kept], wanted)
     if wanted.task is None:
         notes.append(f"task {labels.target.task}: {len(labels.target.classes)} class folders")
+    skipped += [Skipped(kept[i][0], reason) for i, reason in labels.reasons.items()]
     kept = [kept[i] for i in labels.kept]
     items = [Path(path) for _, path, _ in kept] if modality == "image" else [text for _, text, _ in kept]
-    skipped += [Skipped(kept[i][0], reason) for i, reason in labels.reasons.items()]
     skipped += [
         Skipped(_id(path, root), "a link that leads nowhere") for one in found.values() for path in one.dangling
     ]
