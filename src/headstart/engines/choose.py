@@ -1,0 +1,96 @@
+"""The fastest engine of this machine that keeps a source's features true: measured once, remembered, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from headstart import registry
+from headstart.engines.base import Engine, Precision, Session
+from headstart.engines.measure import GROUP, REFERENCE, Measured, measure
+from headstart.engines.memory import Choice, recall, remember
+from headstart.engines.quantise import quantised
+from headstart.errors import EngineError, HeadstartError
+from headstart.progress import SILENT, Progress
+from headstart.sources.base import Source
+
+__all__ = ["Choice", "Measured", "choose", "fastest", "measure", "open_graph", "open_session"]
+
+WORTH = 1.1
+"""How many times faster than the best fp32 engine a lower precision must be to be chosen."""
+
+
+def choose(source: Source, *, progress: Progress = SILENT) -> Choice:
+    """The remembered choice for `source` on this machine; measured and remembered if there is none.
+
+    Raises:
+        EngineError: no engine runs the source's graph.
+    """
+    if (known := recall(source)) is not None:
+        return known
+    choice = fastest(measure(source, progress=progress))
+    try:
+        remember(source, choice)
+    except OSError as error:
+        progress.say(
+            f"the engine choice for {source.name} could not be kept ({error.strerror}): measured again next time"
+        )
+    return choice
+
+
+def fastest(measured: Sequence[Measured]) -> Choice:
+    """The fastest accepted engine; a lower precision only where it is WORTH it.
+
+    Raises:
+        EngineError: none was accepted.
+    """
+    accepted = [one for one in measured if one.accepted]
+    if not accepted:
+        raise EngineError("no engine of this machine runs the source truly: headstart engines --bench says why")
+
+    def score(one: Measured) -> float:
+        return one.items_per_second * (WORTH if one.precision == "fp32" else 1.0)
+
+    best = max(accepted, key=score)
+    return Choice(best.engine, best.precision, best.threads, best.workers, best.items_per_second)
+
+
+def open_session(source: Source, choice: Choice, outputs: Sequence[str], *, progress: Progress = SILENT) -> Session:
+    """Open `source` as chosen; fp32 on ONNX Runtime, said aloud, where the chosen engine no longer loads it.
+
+    Raises:
+        EngineError: ONNX Runtime does not load it either, or an output is unknown.
+    """
+    try:
+        graph = source.graph
+        if choice.precision == "int8":
+            graph = quantised(source, progress=progress)
+        return open_graph(graph, outputs, engine=choice.engine, precision=choice.precision, threads=choice.threads)
+    except HeadstartError as error:
+        if (choice.engine, choice.precision) == (REFERENCE, "fp32"):
+            raise
+        progress.say(f"{choice.engine} {choice.precision} failed for {source.name}, {REFERENCE} fp32 is used: {error}")
+        return open_graph(source.graph, outputs, threads=choice.threads)
+
+
+def open_graph(
+    graph: Path, outputs: Sequence[str], *, engine: str | None = None, precision: Precision = "fp32", threads: int = 1
+) -> Session:
+    """Open a graph file; on ONNX Runtime where no engine is named.
+
+    Args:
+        graph: an ONNX file; for int8 a quantised one.
+        outputs: which of its outputs `run` returns, in this order.
+        engine: a registered name.
+        precision: what the engine computes in.
+        threads: of the engine, in each call.
+
+    Raises:
+        EngineError: the engine cannot run here, or cannot run this graph.
+        OptionError: no such engine.
+    """
+    name = engine or REFERENCE
+    chosen: Engine = registry.get(GROUP, name)
+    if reason := chosen.unavailable():
+        raise EngineError(f"{name} cannot run here: {reason}")
+    return chosen.open(graph, outputs, precision, threads)

@@ -1,0 +1,136 @@
+"""OpenVINO on the CPU: often the faster engine, and the one with bf16."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.engines.base import Feeds, Precision, Session
+from headstart.engines.failure import cannot_open, cannot_run, check_outputs
+from headstart.engines.processor import processor
+from headstart.optional import has
+
+_HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: what the graph left in float stays float
+_import_lock = threading.Lock()
+
+
+class OpenVino:
+    """Runs a graph with OpenVINO's CPU plug-in."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def unavailable(self) -> str | None:
+        """None where openvino is installed."""
+        return None if has("openvino") else "openvino is not installed: pip install openvino"
+
+    def precisions(self) -> tuple[Precision, ...]:
+        """fp32; bf16 and int8 where the processor and OpenVINO both say that they are native."""
+        if self.unavailable():
+            return ("fp32",)
+        able = set(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        here = processor()
+        found: list[Precision] = ["fp32"]
+        if "BF16" in able and here.bf16 is not False:
+            found.append("bf16")
+        # OpenVINO lists INT8 on every processor, so what it says counts only where the system says it too.
+        if "INT8" in able and here.int8:
+            found.append("int8")
+        return tuple(found)
+
+    def open(self, graph: Path, outputs: Sequence[str], precision: Precision, threads: int) -> Session:
+        """Load and compile `graph`; see `Engine.open`."""
+        try:
+            model = _core().read_model(str(graph))
+        except Exception as error:  # OpenVINO raises plain RuntimeErrors, with the C++ call stack in them
+            raise cannot_open("openvino", graph, error) from error
+        check_outputs("openvino", graph, outputs, [name for output in model.outputs for name in output.names])
+        try:
+            openvino = _openvino()
+            results = [model.output(name).get_node() for name in outputs]
+            wanted = openvino.Model(results, model.get_parameters(), "taps")
+            compiled = _core().compile_model(wanted, "CPU", _settings(precision, threads))
+        except Exception as error:
+            raise cannot_open("openvino", graph, error) from error
+        return _OpenVinoSession(compiled, len(results))
+
+
+class _OpenVinoSession:
+    """An infer request holds the tensors of one call, so each calling thread has its own."""
+
+    def __init__(self, compiled: Any, n_outputs: int) -> None:
+        self._compiled = compiled
+        self._n_outputs = n_outputs
+        self._mine = threading.local()
+        self._inputs = {tensor.get_any_name() for tensor in compiled.inputs}
+
+    def run(self, feeds: Feeds) -> list[NDArray[np.float32]]:
+        if set(feeds) != self._inputs:  # OpenVINO itself would read a missing input's stale memory
+            wanted = ValueError(f"got the inputs {sorted(feeds)}, expected {sorted(self._inputs)}")
+            raise cannot_run("openvino", wanted)
+        try:
+            request = getattr(self._mine, "request", None)
+            if request is None:
+                request = self._mine.request = self._compiled.create_infer_request()
+            request.infer(dict(feeds), share_inputs=True, share_outputs=True)
+            # The tensors are overwritten by this thread's next call: hand out copies.
+            return [np.array(request.get_output_tensor(k).data, np.float32) for k in range(self._n_outputs)]
+        except Exception as error:
+            raise cannot_run("openvino", error) from error
+
+
+def _settings(precision: Precision, threads: int) -> dict[str, Any]:
+    """Compile settings: as many streams as calls of `threads` threads fit the cores.
+
+    One stream runs one call at a time: with a single stream, workers that call side by side would queue. Streams share
+    the weights, which a compiled model for each worker would not.
+    """
+    streams = max(1, processor().workers // threads)
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams * threads,
+        "ENABLE_CPU_PINNING": False,  # pinned threads of two processes would fight for the same core
+        "INFERENCE_PRECISION_HINT": _HINT[precision],
+    }
+
+
+@cache
+def _core() -> Any:
+    return _openvino().Core()
+
+
+def _openvino() -> ModuleType:
+    """OpenVINO, imported without its telemetry.
+
+    `import openvino` also imports its model converter, which reports the import to its makers unless
+    `openvino_telemetry` is absent. So it is made to look absent for the length of the import.
+    """
+    with _import_lock, _hidden("openvino_telemetry"):
+        import openvino
+
+    return openvino  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Make `module` look absent; do nothing where openvino is imported already."""
+    if "openvino" in sys.modules:
+        yield
+        return
+    before = sys.modules.get(module)
+    sys.modules[module] = None  # type: ignore[assignment]  # what the import system reads as "not there"
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+        if before is not None:
+            sys.modules[module] = before
