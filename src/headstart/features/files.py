@@ -10,6 +10,7 @@ from pathlib import Path
 
 from headstart.errors import ItemError
 
+KEY_BYTES = 32
 MAX_BYTES = 512 * 2**20
 # A file changed this recently may change again within the clock tick of its time stamp, unseen.
 _SETTLED_NS = 2_000_000_000

@@ -1,0 +1,140 @@
+"""Embedding: a source applied to items, each distinct one once, and what is known taken from the cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart.engines.choose import choose
+from headstart.engines.memory import Choice
+from headstart.features.blocks import Features
+from headstart.features.cache import FeatureCache, Space, open_cache
+from headstart.features.encoder import Encoder, open_encoder
+from headstart.features.files import KEY_BYTES, file_key, text_key
+from headstart.features.images import THUMBNAIL
+from headstart.features.ledger import Ledger
+from headstart.features.stream import stream_images, stream_texts
+from headstart.progress import SILENT, Progress
+from headstart.sources.base import Source
+
+# Part of the name of a feature space: raise it when the same item would be prepared otherwise.
+PREPROCESSING_VERSION = 1
+_FILES = Space("files seen", "content of a file by its place, size and time", KEY_BYTES, "uint8")
+_THUMBNAILS = Space("thumbnails", f"v{PREPROCESSING_VERSION}", THUMBNAIL * THUMBNAIL * 3, "uint8")
+
+
+def embed(
+    items: Sequence[Path] | Sequence[str],
+    source: Source,
+    *,
+    choice: Choice | None = None,
+    use_cache: bool = True,
+    progress: Progress = SILENT,
+    thumbnails: bool = False,
+) -> Features:
+    """The features of n images or texts.
+
+    Values and their order depend neither on the number of workers nor on what was cached. An item that cannot be read
+    is a failure with a reason; the others go on. Results reach the cache twice a second, so an interrupted run resumes.
+
+    Args:
+        items: paths of images, or texts, as the source wants them.
+        choice: the engine; by default the one chosen for this source on this machine.
+        use_cache: False to neither read nor write the cache.
+        progress: shows a bar "embed".
+        thumbnails: also give (n, 64, 64, 3) views of images, from the same decoding.
+
+    Raises:
+        EngineError: the graph cannot be run.
+    """
+    choice = choice or choose(source, progress=progress)
+    encoder = open_encoder(source, choice, progress=progress)
+    with ExitStack() as stack:
+        caches = _open_caches(source, choice, progress, stack) if use_cache else _Caches()
+        ledger = Ledger(len(items), source.width, caches.rows, thumbnails, caches.thumbnails)
+        images = source.modality == "image"
+        with progress.bar("embed", source.name, len(items), "images" if images else "texts") as bar:
+            work = _images(items, encoder, ledger, caches.files) if images else _texts(items, encoder, ledger)
+            started = time.perf_counter()
+            try:
+                for count in work:
+                    bar.advance(count)
+            finally:
+                ledger.flush()
+            seconds = time.perf_counter() - started
+    return Features(
+        taps=source.taps,
+        matrix=ledger.rows.values,
+        failures=ledger.failures,
+        seconds=seconds,
+        cached=ledger.cached,
+        thumbnails=None if ledger.thumbnails is None else ledger.thumbnails.values,
+    )
+
+
+@dataclass(frozen=True)
+class _Caches:
+    """What is kept on disk of a run: rows of features, thumbnails, and the contents of files seen before."""
+
+    rows: FeatureCache | None = None
+    thumbnails: FeatureCache | None = None
+    files: FeatureCache | None = None
+
+
+def _open_caches(source: Source, choice: Choice, progress: Progress, stack: ExitStack) -> _Caches:
+    """The caches, closed with `stack`; of their troubles only the first is told."""
+    told: list[str] = []
+
+    def say(line: str) -> None:
+        if not told:
+            progress.say(line)
+        told.append(line)
+
+    identity = f"{source.fingerprint} v{PREPROCESSING_VERSION} {choice.precision}"
+    rows = stack.enter_context(open_cache(Space(source.name, identity, source.width, "float16"), say=say))
+    if source.modality == "text":
+        return _Caches(rows)
+    thumbnails, files = (stack.enter_context(open_cache(space, say=say)) for space in (_THUMBNAILS, _FILES))
+    return _Caches(rows, thumbnails, files)
+
+
+def _images(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger, files: FeatureCache | None) -> Iterator[int]:
+    """Embed what is not known; gives how many items are done, as they are."""
+    states = [file_key(Path(item)) for item in items]
+    contents = np.zeros((len(items), KEY_BYTES), np.uint8)
+    seen = np.zeros(len(items), bool) if files is None else files.get_many(states, contents)
+    ledger.recall([contents[i].tobytes() if seen[i] else None for i in range(len(items))])
+    outstanding = ledger.outstanding()
+    yield len(items) - len(outstanding)
+    paths = [Path(item) for item in items]
+    new: list[tuple[bytes, bytes]] = []
+    try:
+        for done in stream_images(paths, outstanding, encoder, ledger.ask):
+            ledger.add(done)
+            new += [(state, one.key) for one in done if one.key and (state := states[one.position])]
+            yield len(done)
+    finally:
+        if files is not None:
+            keys = np.frombuffer(b"".join(key for _, key in new), np.uint8).reshape(-1, KEY_BYTES)
+            files.put_many([state for state, _ in new], keys)
+    ledger.settle()
+
+
+def _texts(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger) -> Iterator[int]:
+    """Embed what is not known; gives how many items are done, as they are."""
+    texts = [str(item) for item in items]
+    keys = [text_key(text) for text in texts]
+    ledger.recall(keys)
+    outstanding = ledger.outstanding()
+    yield len(items) - len(outstanding)
+    distinct = [position for position in outstanding if any(ledger.ask(position, keys[position]))]
+    for done in stream_texts(texts, distinct, encoder):
+        ledger.add(done)
+        yield len(done)
+    ledger.settle()
+    yield len(outstanding) - len(distinct)

@@ -1,0 +1,88 @@
+"""An opened source: its session, and what it takes to turn items into rows with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart import registry
+from headstart.engines.base import Feeds, Session
+from headstart.engines.choose import open_session
+from headstart.engines.memory import Choice
+from headstart.progress import SILENT, Progress
+from headstart.sources.base import Source, SourceInput, Tap
+
+_HALF = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """What applies a frozen graph to items.
+
+    Attributes:
+        session: the opened graph; it gives `taps` in their order.
+        input: how an item is prepared.
+        taps: the blocks of a row.
+        tokenizer: the tokenizer file, for texts.
+        workers: threads that prepare items and, on a CPU, run the graph.
+        device: on "cpu" each worker runs its own items; on "cuda" the workers prepare and the caller's thread runs.
+    """
+
+    session: Session
+    input: SourceInput
+    taps: tuple[Tap, ...]
+    tokenizer: Path | None = None
+    workers: int = 1
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @property
+    def width(self) -> int:
+        """D: the columns of a row."""
+        return sum(tap.width for tap in self.taps)
+
+    def rows(self, feeds: Feeds) -> NDArray[np.float16]:
+        """(n, D) float16 of n prepared items; what float16 cannot hold is cut to +-65504. NaN stays NaN."""
+        outputs = self.session.run(feeds)
+        rows = np.empty((len(outputs[0]), self.width), np.float16)
+        start = 0
+        for tap, output in zip(self.taps, outputs, strict=True):
+            rows[:, start : start + tap.width] = np.clip(output, -_HALF, _HALF)
+            start += tap.width
+        return rows
+
+
+def open_encoder(source: Source, choice: Choice, *, progress: Progress = SILENT) -> Encoder:
+    """An encoder of all taps of `source`, on the chosen engine.
+
+    The graph is opened when the first item needs it. Its first use raises EngineError if the engine cannot run it.
+    """
+    names = [tap.name for tap in source.taps]
+    return Encoder(
+        session=_OpenedLate(lambda: open_session(source, choice, names, progress=progress)),
+        input=source.input,
+        taps=source.taps,
+        tokenizer=source.tokenizer if source.modality == "text" else None,
+        workers=choice.workers,
+        device=registry.get("headstart.engines", choice.engine).device,
+    )
+
+
+class _OpenedLate:
+    """A session that costs nothing until it is run: files that are all known by their content need none."""
+
+    def __init__(self, make: Callable[[], Session]) -> None:
+        self._make = make
+        self._session: Session | None = None
+        self._lock = Lock()
+
+    def run(self, feeds: Feeds) -> list[NDArray[np.float32]]:
+        with self._lock:
+            if self._session is None:
+                self._session = self._make()
+        return self._session.run(feeds)
