@@ -73,3 +73,15 @@ def test_values_read_inside_branches_are_kept(image_file, run, tmp_path):
     (tmp_path / "graph.onnx").write_bytes(pack(source, source.taps[1:]))
     image = np.zeros((1, 3, 16, 16), np.float32)
     np.testing.assert_allclose(run(tmp_path, {"image": image})["changed"], -1)
+
+
+def test_packs_another_form_of_the_graph(image_file, run, tmp_path):
+    source = open_source(str(image_file()))
+    model = onnx.load_model(source.graph)
+    doubled = 2 * onnx.numpy_helper.to_array(model.graph.initializer[0])
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(doubled, model.graph.initializer[0].name))
+    onnx.save(model, tmp_path / "other.onnx")
+    (tmp_path / "graph.onnx").write_bytes(pack(source, source.taps[:1], tmp_path / "other.onnx"))
+    image = {"image": np.random.default_rng(0).normal(size=(2, 3, 16, 16)).astype(np.float32)}
+    name = source.taps[0].name
+    np.testing.assert_allclose(run(tmp_path, image)[name], 2 * run(source, image)[name], rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import onnx
 
@@ -11,10 +12,13 @@ from headstart.sources.base import Source, Tap
 from headstart.sources.graph import strip, tap_info
 
 
-def pack(source: Source, taps: Sequence[Tap]) -> bytes:
+def pack(source: Source, taps: Sequence[Tap], graph: Path | None = None) -> bytes:
     """The ONNX graph that computes `taps`, in that order, and nothing else: layers above the deepest are dropped.
 
     Equal arguments give equal bytes.
+
+    Args:
+        graph: another form of the source's graph with the same outputs (quantised); by default its own.
 
     Raises:
         SourceError: no taps, a repeated one, or one that the source does not have.
@@ -23,18 +27,18 @@ def pack(source: Source, taps: Sequence[Tap]) -> bytes:
     if not taps or strangers or len(set(taps)) < len(taps):
         wrong = ", ".join(strangers) or "none or repeated ones"
         raise SourceError(f"cannot pack {source.name} with taps {wrong}; it has {_names(source.taps)}")
-    model = onnx.load_model(source.graph)
-    graph = model.graph
+    model = onnx.load_model(graph or source.graph)
+    whole = model.graph
     needed = {tap.name for tap in taps}
     kept: list[onnx.NodeProto] = []
-    for node in reversed(graph.node):  # nodes are sorted by execution: one pass backwards finds every ancestor
+    for node in reversed(whole.node):  # nodes are sorted by execution: one pass backwards finds every ancestor
         if needed.intersection(node.output):
             kept.append(node)
             needed |= _reads(node)
     kept.reverse()
-    initialisers = [tensor for tensor in graph.initializer if tensor.name in needed]
-    pruned = onnx.helper.make_graph(kept, graph.name, list(graph.input), [tap_info(tap) for tap in taps], initialisers)
-    graph.CopyFrom(pruned)
+    initialisers = [tensor for tensor in whole.initializer if tensor.name in needed]
+    pruned = onnx.helper.make_graph(kept, whole.name, list(whole.input), [tap_info(tap) for tap in taps], initialisers)
+    whole.CopyFrom(pruned)
     strip(model)
     packed: bytes = model.SerializeToString(deterministic=True)
     return packed

@@ -9,8 +9,11 @@ those it was exported with.
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,9 +68,14 @@ def export(
     import torch
 
     model.eval()
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), _muted_stdout():
         warnings.simplefilter("ignore")  # exporters warn about their own deprecations
-        outputs = _distinct(collect(model, *examples[0].values()))
+        try:
+            outputs = _distinct(collect(model, *examples[0].values()))
+        except Exception as error:  # a model whose layers are not arranged like others of its kind
+            raise SourceError(
+                f"the model's layers cannot be pooled ({_reason(error)}); give an ONNX file of it"
+            ) from error
         taps = tuple(Tap(o.name, o.depth, o.pooling, int(o.value.shape[1])) for o in outputs)
         wanted = _module(model, collect, [tap.name for tap in taps])
         failures = []
@@ -77,10 +85,32 @@ def export(
                 _finish(taps, directory)
                 _compare(wanted, examples, taps, directory / GRAPH_FILE)
             except Exception as error:  # an exporter may raise anything; the other may still work
-                failures.append(f"{exporter.__name__.strip('_')}: {str(error).strip().splitlines()[0][:160]}")
+                failures.append(f"{exporter.__name__.strip('_')}: {_reason(error)}")
             else:
                 return taps
     raise SourceError(f"the model cannot be exported to ONNX ({'; '.join(failures)}); give an ONNX file of it instead")
+
+
+@contextmanager
+def _muted_stdout() -> Iterator[None]:
+    """Nothing reaches standard output: where torch's tracer fails, it prints the whole graph there, from C++."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed: nothing to mute
+        yield
+        return
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _module(model: torch.nn.Module, collect: Collect, names: Sequence[str]) -> torch.nn.Module:

@@ -1,0 +1,67 @@
+"""The module itself is the reference; small ones, made to defeat one exporter or the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from headstart.errors import SourceError
+from headstart.sources import torch_export
+from headstart.sources.torch_export import Output, export
+
+torch = pytest.importorskip("torch")
+
+
+class Tokens(torch.nn.Module):
+    """Embeddings under a mask, normalised by something that the tracing exporter does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = torch.nn.Embedding(20, 8)
+        self.norm = torch.nn.RMSNorm(8)
+
+    def forward(self, ids, mask):
+        return self.norm(self.words(ids) * mask[:, :, None])
+
+
+def collect(model, ids, mask):
+    x = model(ids, mask)
+    mean = x.sum(1) / mask.sum(1, keepdim=True)
+    return [Output("a.mean", 0, "mean", mean), Output("same", 0, "mean", mean), Output("b", 1, "max", x.amax(1))]
+
+
+def example(n, t):
+    return {"input_ids": torch.arange(n * t).reshape(n, t) % 20, "attention_mask": torch.ones(n, t, dtype=torch.int64)}
+
+
+def test_falls_back_in_silence(tmp_path, run, capfd):
+    model = Tokens()
+    taps = export(model, collect, [example(2, 5), example(3, 4)], {0: "n", 1: "t"}, tmp_path)
+    assert [(tap.name, tap.depth, tap.pooling, tap.width) for tap in taps] == [
+        ("a.mean", 0, "mean", 8),
+        ("b", 1, "max", 8),
+    ]
+    assert capfd.readouterr().out == ""
+    inputs = example(4, 9)
+    with torch.no_grad():
+        expected = collect(model, *inputs.values())
+    got = run(tmp_path, {name: value.numpy() for name, value in inputs.items()})
+    np.testing.assert_allclose(got["a.mean"], expected[0].value, atol=1e-5)
+    np.testing.assert_allclose(got["b"], expected[2].value, atol=1e-5)
+
+
+def test_a_graph_that_disagrees_is_refused(tmp_path, monkeypatch):
+    """A size that tracing turns into a constant: true for the first example, wrong for the second."""
+
+    def frozen(model, ids, mask):
+        return [Output("a", 0, "mean", (model.words(ids) * mask[:, :, None]).sum(1) * int(ids.shape[0]))]
+
+    monkeypatch.setattr(torch_export, "_export_program", torch_export._trace)
+    with pytest.raises(SourceError, match=r"output a differs from PyTorch's by") as caught:
+        export(Tokens(), frozen, [example(2, 5), example(3, 5)], {0: "n", 1: "t"}, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_layers_that_cannot_be_pooled(tmp_path):
+    with pytest.raises(SourceError, match=r"cannot be pooled .*ONNX file"):
+        export(Tokens(), lambda model, ids, mask: [].ndim, [example(2, 5)], {0: "n"}, tmp_path)
