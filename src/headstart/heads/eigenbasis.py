@@ -36,6 +36,9 @@ Array = NDArray[np.float64]
 WEIGHT_FLOOR = 1e-10
 # Above this size eigh uses the driver that needs no workspace of twice the matrix.
 LOW_MEMORY_SIZE = 3000
+# Heads that iterate over the rows hold at most this many values of them (256 MB in float32), and past it drop the
+# directions of least variance.
+ROWS_LIMIT = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +62,8 @@ class Eigenbasis(ABC):
     vectors: Array
 
     @abstractmethod
-    def rows(self, index: slice | NDArray[np.int64]) -> Floats:
-        """(m, r) the items of `index` in the eigenbasis, in the features' working precision."""
+    def rows(self, index: slice | NDArray[np.int64], dtype: DTypeLike) -> Floats:
+        """(m, r) the items of `index` in the eigenbasis, in `dtype`."""
 
     @abstractmethod
     def to_features(self, coefficients: Array) -> Array:
@@ -96,11 +99,7 @@ class Primal(Eigenbasis):
         values, vectors = decompose(normal.gram)
         return cls(x, normal.scaling, weights, values, mean, vectors)
 
-    def rows(self, index: slice | NDArray[np.int64]) -> Floats:
-        """(m, d) the items of `index` in the eigenbasis."""
-        return self.project(index, working_dtype(self.x))
-
-    def project(self, index: slice | NDArray[np.int64], dtype: DTypeLike) -> Floats:
+    def rows(self, index: slice | NDArray[np.int64], dtype: DTypeLike) -> Floats:
         """(m, d) the items of `index` in the eigenbasis, computed in `dtype`."""
         rows: Floats = self.scaling.apply(self.x[index], dtype) @ self.vectors.astype(dtype, copy=False)
         return rows
@@ -127,10 +126,10 @@ class Dual(Eigenbasis):
         mean = mean_eigenvalue(trace, *x.shape)
         return cls(x, scaling, weights, values[:-1], mean, vectors[:, :-1])
 
-    def rows(self, index: slice | NDArray[np.int64]) -> Floats:
-        """(m, n - 1) the items of `index` in the eigenbasis."""
+    def rows(self, index: slice | NDArray[np.int64], dtype: DTypeLike) -> Floats:
+        """(m, n - 1) the items of `index` in the eigenbasis, in `dtype`."""
         rows = self.vectors[index] * (np.sqrt(self.values) / np.sqrt(self.weights[index])[:, None])
-        return rows.astype(working_dtype(self.x), copy=False)
+        return rows.astype(dtype, copy=False)
 
     def to_features(self, coefficients: Array) -> Array:
         """(d, C) coefficients on the scaled features; directions in which no item differs get none."""
@@ -160,3 +159,16 @@ def _kernel(x: Floats, scaling: Scaling, root: Array) -> Array:
         kernel = dsyrk(1.0, block.T, trans=True, beta=1.0, c=kernel, overwrite_c=True)
     mirror(kernel)
     return kernel
+
+
+def leading_rows(basis: Eigenbasis, limit: int = ROWS_LIMIT) -> Floats:
+    """(n, q) the items in their q leading directions: all r of them, or as many as keep n q within `limit` values.
+
+    The directions are the last q, of the largest eigenvalues.
+    """
+    n, r = len(basis.x), len(basis.values)
+    q = min(r, max(1, limit // n))
+    out = np.empty((n, q), dtype=working_dtype(basis.x))
+    for rows in chunks(n, 16 * basis.x.shape[1]):
+        out[rows] = basis.rows(rows, out.dtype)[:, r - q :]
+    return out

@@ -51,10 +51,6 @@ class LinearMap:
         return out
 
 
-def _empty_scores() -> NDArray[np.float64]:
-    return np.empty((0, 0))
-
-
 @dataclass(frozen=True, eq=False)
 class FittedLinear:
     """A fitted head whose scores are a linear map: ridge, logistic and class means all end here.
@@ -63,13 +59,13 @@ class FittedLinear:
         kind: the registered name of the head that made it.
         map: the fitted map.
         settings: chosen hyperparameters, JSON values only.
-        loo_scores: (n, C) float64 out-of-sample scores of the training items; empty after `restore`.
+        loo_scores: (n, C) float64 out-of-sample scores of the training items; None after `restore`.
     """
 
     kind: str
     map: LinearMap
     settings: Mapping[str, Any] = field(default_factory=dict)
-    loo_scores: NDArray[np.float64] = field(default_factory=_empty_scores)
+    loo_scores: NDArray[np.float64] | None = None
 
     def scores(self, x: Floats) -> NDArray[np.float64]:
         """(m, C) float64 scores of x (m, d)."""
@@ -81,7 +77,7 @@ class FittedLinear:
 
     @classmethod
     def restore(cls, state: HeadState) -> FittedLinear:
-        """The fitted head from its state; loo_scores are empty.
+        """The fitted head from its state; loo_scores are None.
 
         Raises:
             ArtefactError: an array is missing, or the shapes do not fit together.

@@ -80,7 +80,7 @@ class RidgePath:
         """(m, r) F of some items."""
         if isinstance(self.basis, Dual):
             return self.basis.vectors[index].astype(dtype, copy=False)
-        rows = self.basis.project(index, dtype)
+        rows = self.basis.rows(index, dtype)
         rows *= np.sqrt(self.basis.weights[index])[:, None].astype(dtype)
         return rows
 

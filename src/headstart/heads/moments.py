@@ -24,7 +24,7 @@ from headstart.errors import DataError
 from headstart.heads.base import Floats
 from headstart.heads.linear import LinearMap
 from headstart.heads.rows import chunks
-from headstart.heads.scaling import Scaling
+from headstart.heads.scaling import Scaling, column_means
 
 Array = NDArray[np.float64]
 
@@ -82,15 +82,12 @@ class Moments:
         x may be a float16 or float32 memory map: it is read in chunks of rows.
 
         Raises:
-            DataError: the shapes do not match.
+            DataError: the shapes do not match, or a feature is not finite.
         """
         if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
             raise DataError(f"features {x.shape} and targets {y.shape} must be matrices of as many rows")
         w = np.ones(len(x)) if weights is None else weights
-        if reference is None:
-            reference = sum(
-                (x[rows].sum(axis=0, dtype=np.float64) for rows in chunks(len(x), 8 * x.shape[1])), np.zeros(x.shape[1])
-            ) / max(1, len(x))
+        reference = column_means(x, np.ones(len(x))) if reference is None else reference
         d = x.shape[1]
         xx = np.zeros((d, d), order="F")
         sum_x, xy = np.zeros(d), np.zeros((d, y.shape[1]))

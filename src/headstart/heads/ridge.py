@@ -15,7 +15,7 @@ from headstart.heads.base import Floats, HeadState
 from headstart.heads.eigenbasis import floor_weights
 from headstart.heads.linear import FittedLinear, LinearMap
 from headstart.heads.loo import RidgePath, leave_out, left_out_scores
-from headstart.heads.rows import check_training, present_classes
+from headstart.heads.rows import check_training, present_classes, present_without
 from headstart.tasks import Target, Task
 
 # Relative to the Gram matrix's mean eigenvalue, so the grid has no scale.
@@ -63,8 +63,8 @@ class Ridge:
         penalty = float(absolute[best])
         loo = left_out_scores(path, penalty, left.gaps[:, best], groups)
         bias = path.y_mean.copy()
-        absent = ~present_classes(target, given)
-        bias[absent] = loo[:, absent] = ABSENT
+        bias[~present_classes(target, given)] = ABSENT
+        loo[~present_without(target, given, groups)] = ABSENT
         fitted = LinearMap.fold(path.weight(penalty), bias, path.basis.scaling)
         return FittedLinear("ridge", fitted, {"penalty": self.penalties[best]}, loo)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from headstart.errors import DataError
+from headstart.errors import ArtefactError, DataError
 from headstart.heads.base import Floats
 from headstart.tasks import Target
 
@@ -57,6 +57,18 @@ def present_classes(target: Target, weights: NDArray[np.float64]) -> NDArray[np.
     return np.bincount(target.y.astype(np.int64), weights=weights, minlength=target.n_outputs) > 0
 
 
+def present_without(
+    target: Target, weights: NDArray[np.float64], groups: NDArray[np.int64] | None
+) -> NDArray[np.bool_]:
+    """(n, C) `present_classes` as the fit without each item, or without its group, sees it."""
+    if not target.exclusive:
+        return np.ones((len(target), target.n_outputs), dtype=bool)
+    _, member = np.unique(np.arange(len(target)) if groups is None else groups, return_inverse=True)
+    counts = np.zeros((int(member.max()) + 1, target.n_outputs), dtype=np.int64)
+    np.add.at(counts, (member, target.y.astype(np.int64)), weights > 0)
+    return np.asarray((counts.sum(axis=0) - counts > 0)[member])
+
+
 def group_rows(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The positions of each group's items, in the order of the groups' codes."""
     order = np.argsort(groups, kind="stable")
@@ -74,14 +86,12 @@ def check_scoring(x: Floats, width: int) -> None:
         raise DataError(f"features have shape {x.shape}, the head was fitted on {width} columns")
 
 
-def settings_value(settings: Any, key: str) -> Any:
-    """A value a stored head cannot do without.
+def settings_value(settings: Mapping[str, Any], key: str) -> Any:
+    """A setting that a stored head cannot do without.
 
     Raises:
         ArtefactError: it is not there.
     """
-    from headstart.errors import ArtefactError
-
     if key not in settings:
         raise ArtefactError(f"the stored head has no {key!r}: the file is damaged or from another version")
     return settings[key]

@@ -5,8 +5,10 @@ scale, and a penalty treats columns alike, so equal spread is the neutral choice
 irrelevant. A column that hardly varies (a channel that fires for one item) would be blown up to the same spread, so
 the divisor is at least 3 % of the median column's.
 
-Measured (ridge, all taps, test accuracy averaged over EfficientNet-Lite0 on 4 sets and MiniLM at 8 and 16 labels a
-class): see benchmarks/leave_one_out.py. Normalising the rows of each block did not win, and is not affine.
+Measured with ridge on all taps of EfficientNet-Lite0 (ants or bees, blood cells, chest X-rays, solar cells) and of
+MiniLM (banking77, 8 and 16 labels a class), mean test accuracy and log loss: floors from 0.3 to 10 % of the median are
+equal within 0.3 points, no floor doubles the log loss of few items, one scale a block loses 2 points on MiniLM.
+Normalising the rows of each block does not win, and is not affine.
 """
 
 from __future__ import annotations
@@ -26,6 +28,22 @@ FLOOR = 0.03
 CONSTANT = 1e-6
 
 
+def column_means(x: Floats, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(d,) float64 weighted means of the columns of x (n, d), over chunks of rows.
+
+    Raises:
+        DataError: a column holds NaN or infinite values, or its sum overflows.
+    """
+    sums = np.zeros(x.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in chunks(len(x), 8 * x.shape[1]):
+            sums += weights[rows] @ x[rows].astype(np.float64)
+    if not np.isfinite(sums).all():
+        bad = int(np.count_nonzero(~np.isfinite(sums)))
+        raise DataError(f"{bad} of {len(sums)} feature columns hold NaN or infinite values: clean the features first")
+    return np.asarray(sums / weights.sum())
+
+
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """z = (x - center) * factor.
@@ -43,11 +61,11 @@ class Scaling:
         """The scaling of columns with these means and variances.
 
         Raises:
-            DataError: a mean or a variance is not finite.
+            DataError: a variance is not finite.
         """
-        if not (np.isfinite(center).all() and np.isfinite(variance).all()):
-            bad = int(np.count_nonzero(~(np.isfinite(center) & np.isfinite(variance))))
-            raise DataError(f"{bad} feature columns hold NaN, infinite or overflowing values: clean the features first")
+        if not np.isfinite(variance).all():
+            bad = int(np.count_nonzero(~np.isfinite(variance)))
+            raise DataError(f"the variance of {bad} feature columns overflows: scale the features down")
         spread = np.sqrt(np.maximum(variance, 0.0))
         varies = spread > CONSTANT * np.abs(center)
         if not varies.any():
@@ -58,16 +76,12 @@ class Scaling:
     @classmethod
     def fit(cls, x: Floats, weights: NDArray[np.float64]) -> Scaling:
         """The scaling of x (n, d) under item weights (n,); two passes in float64 over chunks of rows."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = weights.sum()
-            center = np.zeros(x.shape[1])
-            for rows in chunks(len(x), 8 * x.shape[1]):
-                center += weights[rows] @ x[rows].astype(np.float64)
-            center /= total
-            variance = np.zeros(x.shape[1])
+        center = column_means(x, weights)
+        variance = np.zeros(x.shape[1])
+        with np.errstate(over="ignore"):
             for rows in chunks(len(x), 8 * x.shape[1]):
                 variance += weights[rows] @ np.square(x[rows] - center)
-        return cls.from_variance(center, variance / total)
+        return cls.from_variance(center, variance / weights.sum())
 
     def apply(self, x: Floats, dtype: DTypeLike) -> Floats:
         """Scaled rows of x (m, d) in `dtype`; centring is done in float64, so an offset costs no precision."""

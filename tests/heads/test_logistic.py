@@ -1,0 +1,109 @@
+"""Logistic regression against scikit-learn's at the same penalty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from headstart.errors import DataError
+from headstart.heads.folds import inner_folds
+from headstart.heads.likelihood import log_loss
+from headstart.heads.logistic import ABSENT, Logistic
+from headstart.heads.moments import mean_eigenvalue
+from headstart.heads.scaling import Scaling
+from headstart.tasks import Target
+
+
+def made(n, d, classes, seed=0):
+    rng = np.random.default_rng(seed)
+    codes = np.arange(n) % classes
+    x = rng.normal(size=(classes, d))[codes] * 0.7 + rng.normal(size=(n, d))
+    return (x * rng.uniform(0.1, 20, d) + 3), Target("multiclass", codes, tuple("abcdefgh"[:classes]))
+
+
+def absolute(x, w, relative, classes):
+    z = Scaling.fit(x, w).apply(x, np.float64)
+    mean = mean_eigenvalue(float((w[:, None] * z**2).sum()), *x.shape)
+    return z, relative * mean * (classes - 1) / classes**2
+
+
+@pytest.mark.parametrize(("n", "d"), [(120, 8), (60, 100)])
+@pytest.mark.parametrize("relative", [1.0, 0.03])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_multinomial_is_scikit_learns(n, d, relative, dtype):
+    x, target = made(n, d, 4)
+    x = x.astype(dtype)
+    w = np.random.default_rng(1).uniform(0.5, 2, n)
+    z, penalty = absolute(x, w, relative, 4)
+    reference = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000).fit(z, target.y, sample_weight=w)
+    fitted = Logistic((relative,), tolerance=1e-9).fit(x, target, weights=w)
+    scale = Scaling.fit(x, w).factor
+    coef = fitted.map.weight / scale[:, None]
+    np.testing.assert_allclose(coef, reference.coef_.T, atol=1e-3)
+    expected = reference.decision_function(z)
+    scores = fitted.scores(x)
+    scores -= scores.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(scores, expected - expected.mean(axis=1, keepdims=True), atol=5e-3)
+    default = Logistic((relative,)).fit(x, target, weights=w).scores(x)
+    np.testing.assert_array_equal(default.argmax(axis=1), expected.argmax(axis=1))
+
+
+def test_multilabel_is_one_binary_regression_a_label():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 5))
+    y = (x[:, :3] + rng.normal(size=(80, 3)) > 0.5).astype(np.uint8)
+    z, penalty = absolute(x, np.ones(80), 0.1, 2)
+    fitted = Logistic((0.1,), tolerance=1e-10).fit(x, Target("multilabel", y, ("a", "b", "c")))
+    for label in range(3):
+        reference = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000).fit(z, y[:, label])
+        np.testing.assert_allclose(fitted.scores(x)[:, label], reference.decision_function(z), atol=2e-3)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_left_out_scores_are_of_fits_on_other_folds(grouped):
+    x, target = made(60, 10, 3)
+    groups = np.arange(60) // 4 if grouped else None
+    fitted = Logistic((0.3,), tolerance=1e-10).fit(x, target, groups=groups, seed=5)
+    folds = inner_folds(target, groups, 5, 5)
+    z, penalty = absolute(x, np.ones(60), 0.3, 3)
+    for fold in range(5):
+        out = folds == fold
+        reference = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000).fit(z[~out], target.y[~out])
+        expected = reference.decision_function(z[out])
+        scores = fitted.loo_scores[out] - fitted.loo_scores[out].mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(scores, expected - expected.mean(axis=1, keepdims=True), atol=3e-3)
+
+
+def test_the_penalty_with_the_least_out_of_fold_loss_is_chosen():
+    x, target = made(90, 30, 3)
+    grid = (10.0, 1.0, 0.1, 0.01)
+    each = [Logistic((p,)).fit(x, target).loo_scores for p in grid]
+    losses = [log_loss(scores, target.encoded(), True).sum() for scores in each]
+    assert Logistic(grid).fit(x, target).settings["penalty"] == grid[int(np.argmin(losses))]
+
+
+def test_inner_folds_are_even_and_keep_groups_whole():
+    target = Target("multiclass", np.repeat([0, 1, 2], [50, 20, 5]), ("a", "b", "c"))
+    folds = inner_folds(target, None, 5, 0)
+    np.testing.assert_array_equal(np.bincount(folds), [15] * 5)
+    for c, count in enumerate((10, 4, 1)):
+        np.testing.assert_array_equal(np.bincount(folds[target.y == c], minlength=5), [count] * 5)
+    groups = np.arange(75) // 3
+    grouped = inner_folds(target, groups, 5, 0)
+    assert all(len(set(grouped[groups == g])) == 1 for g in range(25))
+    assert np.bincount(grouped, minlength=5).min() >= 12
+    assert set(inner_folds(target, np.arange(75) % 2, 5, 0)) == {0, 1}
+
+
+def test_a_class_without_items_is_last():
+    x, target = made(40, 5, 3)
+    wider = Target("multiclass", target.y, ("a", "b", "c", "d"))
+    fitted = Logistic().fit(x, wider)
+    assert (fitted.scores(x)[:, 3] <= ABSENT + 1e-3).all()
+    assert (fitted.scores(x).argmax(axis=1) < 3).all()
+
+
+def test_not_for_numbers():
+    with pytest.raises(DataError, match="use ridge"):
+        Logistic().fit(np.ones((3, 1)), Target("regression", np.arange(3.0), ("v",)))
