@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from headstart.errors import ItemError
 from headstart.features import images
-from headstart.features.images import normalise, pixels, prepare, thumbnail
+from headstart.features.images import look, normalise, pixels, prepare
 from headstart.sources.base import ImageInput
 
 HOW = ImageInput(size=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -110,11 +110,18 @@ def test_grey_with_alpha() -> None:
     np.testing.assert_allclose(got, 100 * 128 / 255 + 255 * 127 / 255, atol=1)
 
 
-@pytest.mark.parametrize(
-    ("mode", "kind"),
-    [("L", "PNG"), ("1", "PNG"), ("P", "PNG"), ("P", "GIF"), ("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "TIFF")]
-    + [("RGB", "BMP"), ("RGB", "PPM"), ("L", "PPM"), ("1", "PPM"), ("RGB", "WEBP"), ("L", "JPEG"), ("1", "TIFF")],
-)
+MODES = {
+    "PNG": ("L", "1", "P"),
+    "GIF": ("P",),
+    "JPEG": ("L", "CMYK"),
+    "TIFF": ("CMYK", "YCbCr", "1"),
+    "BMP": ("RGB",),
+    "PPM": ("RGB", "L", "1"),
+    "WEBP": ("RGB",),
+}
+
+
+@pytest.mark.parametrize(("kind", "mode"), [(kind, mode) for kind, modes in MODES.items() for mode in modes])
 def test_modes_match_pillow(mode: str, kind: str) -> None:
     data = encoded(photo().convert(mode), kind)
     expected = Image.open(io.BytesIO(data)).convert("RGB")
@@ -211,12 +218,20 @@ def test_crop_of_an_extreme_strip_is_small_work() -> None:
     assert (pixels(strip, replace(HOW, resize="crop", size=224)) == 7).all()
 
 
-def test_thumbnail_is_a_small_view() -> None:
-    small = thumbnail(pixels(encoded(photo()), replace(HOW, size=224)))
-    assert small.shape == (64, 64, 3)
-    assert small.dtype == np.uint8
-    np.testing.assert_allclose(small.astype(int), reference(photo(), 64), atol=6)
-    assert thumbnail(pixels(encoded(photo()), HOW)).shape == (64, 64, 3)
+@pytest.mark.parametrize("size", [(60, 44), (500, 375), (700, 460), (1000, 900), (20, 30)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_thumbnail_is_the_same_whatever_the_source(size: tuple[int, int], kind: str) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    data = encoded(photo(*size), kind, exif=exif)
+    alone = look(data, None, thumbnail=True).thumbnail
+    assert alone is not None
+    turned = photo(*size).transpose(Image.Transpose.ROTATE_270)
+    assert np.abs(alone.astype(int) - reference(turned, 64)).mean() < 8
+    for how in (HOW, replace(HOW, size=224), replace(HOW, size=260, resize="crop"), replace(HOW, size=512)):
+        both = look(data, how, thumbnail=True)
+        np.testing.assert_array_equal(both.thumbnail, alone)
+        np.testing.assert_array_equal(both.pixels, pixels(data, how))
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -253,7 +268,7 @@ def test_bombs_are_refused_from_the_header(make: Callable[[int, int], bytes]) ->
 
 
 def test_between_pillows_limits_and_ours_nothing_warns() -> None:
-    # 120 million pixels: Pillow would warn. The data are short, so it is found damaged only after the size was accepted.
+    # 120 million pixels: Pillow would warn. The data are short: found damaged, but only after the size was accepted.
     with pytest.raises(ItemError, match="damaged or incomplete"):
         pixels(bomb(12_000, 10_000), HOW)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Any, Literal
 
@@ -76,6 +77,7 @@ class FeatureCache:
         self._say = say
         self._path = paths.features_dir() / f"{space.name}{_SUFFIX}"
         self._written = 0
+        self._lock = RLock()
         self._store: Store | None = None
         if budget() > 0:
             with self._tolerant():
@@ -115,23 +117,23 @@ class FeatureCache:
 
     def put_many(self, keys: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Keep rows (n, width) of the space's dtype under n keys: all of them, or none."""
-        if self._store is None or not len(keys):
-            return
         with self._tolerant():
-            self._store.write((key, row.tobytes()) for key, row in zip(keys, rows, strict=True))
-            self._written += rows.nbytes
+            if self._store is not None and len(keys):
+                self._store.write((key, row.tobytes()) for key, row in zip(keys, rows, strict=True))
+                self._written += rows.nbytes
         if self._written > _CHECK_EVERY:
             self._written = 0
             evict()
 
     def close(self) -> None:
         """Close the file and keep the cache within its bound."""
-        store, self._store = self._store, None
-        if store is not None:
-            with suppress(sqlite3.Error):
+        with self._tolerant():
+            store, self._store = self._store, None
+            if store is not None:
                 store.close()
-            if self._written:
-                evict()
+        if self._written:
+            self._written = 0
+            evict()
 
     def __enter__(self) -> FeatureCache:
         return self
@@ -143,22 +145,26 @@ class FeatureCache:
 
     @contextmanager
     def _tolerant(self) -> Iterator[None]:
-        """Goes on without the cache, or with a new file, where SQLite or the disk fails."""
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            if self._store is not None:
-                with suppress(sqlite3.Error):
-                    self._store.close()
-                self._store = None
-            if not _is_damage(error):
-                self._say(f"feature cache off: {error} ({self._path.parent}; HEADSTART_HOME names another folder)")
-                return
-            with suppress(sqlite3.Error, OSError):
-                _delete(self._path)
-                self._store = Store(self._path, self._space.source)
-            again = "begun anew" if self._store is not None else "off"
-            self._say(f"feature cache {again}: {self._path.name} was damaged ({error})")
+        """One thread at a time; where SQLite or the disk fails, the run goes on with a new file or without."""
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.Error, OSError) as error:
+                self._recover(error)
+
+    def _recover(self, error: Exception) -> None:
+        if self._store is not None:
+            with suppress(sqlite3.Error):
+                self._store.close()
+            self._store = None
+        if not _is_damage(error):
+            self._say(f"feature cache off: {error} ({self._path.parent}; HEADSTART_HOME names another folder)")
+            return
+        with suppress(sqlite3.Error, OSError):
+            _delete(self._path)
+            self._store = Store(self._path, self._space.source)
+        again = "begun anew" if self._store is not None else "off"
+        self._say(f"feature cache {again}: {self._path.name} was damaged ({error})")
 
 
 def open_cache(space: Space, *, say: Callable[[str], None] = lambda line: None) -> FeatureCache:
@@ -282,5 +288,6 @@ def _delete(path: Path) -> None:
 
 
 def _is_damage(error: Exception) -> bool:
-    # SQLite reports a malformed file as DatabaseError itself; locks, full disks and permissions are OperationalErrors.
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+    # SQLite reports a malformed file as DatabaseError itself, or as rows that contradict an index. Locks, full disks
+    # and permissions are OperationalErrors.
+    return type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,11 +61,10 @@ def embed(
         with progress.bar("embed", source.name, len(items), "images" if images else "texts") as bar:
             work = _images(items, encoder, ledger, caches.files) if images else _texts(items, encoder, ledger)
             started = time.perf_counter()
-            try:
+            # Closing it ends the workers, which ask the caches, before the caches are closed.
+            with closing(work):
                 for count in work:
                     bar.advance(count)
-            finally:
-                ledger.flush()
             seconds = time.perf_counter() - started
     return Features(
         taps=source.taps,
@@ -103,7 +102,9 @@ def _open_caches(source: Source, choice: Choice, progress: Progress, stack: Exit
     return _Caches(rows, thumbnails, files)
 
 
-def _images(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger, files: FeatureCache | None) -> Iterator[int]:
+def _images(
+    items: Sequence[Path | str], encoder: Encoder, ledger: Ledger, files: FeatureCache | None
+) -> Generator[int, None, None]:
     """Embed what is not known; gives how many items are done, as they are."""
     states = [file_key(Path(item)) for item in items]
     contents = np.zeros((len(items), KEY_BYTES), np.uint8)
@@ -113,19 +114,22 @@ def _images(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger, files
     yield len(items) - len(outstanding)
     paths = [Path(item) for item in items]
     new: list[tuple[bytes, bytes]] = []
+    stream = stream_images(paths, outstanding, encoder, ledger.ask)
     try:
-        for done in stream_images(paths, outstanding, encoder, ledger.ask):
+        for done in stream:
             ledger.add(done)
             new += [(state, one.key) for one in done if one.key and (state := states[one.position])]
             yield len(done)
     finally:
+        stream.close()
+        ledger.flush()
         if files is not None:
             keys = np.frombuffer(b"".join(key for _, key in new), np.uint8).reshape(-1, KEY_BYTES)
             files.put_many([state for state, _ in new], keys)
     ledger.settle()
 
 
-def _texts(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger) -> Iterator[int]:
+def _texts(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger) -> Generator[int, None, None]:
     """Embed what is not known; gives how many items are done, as they are."""
     texts = [str(item) for item in items]
     keys = [text_key(text) for text in texts]
@@ -133,8 +137,11 @@ def _texts(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger) -> Ite
     outstanding = ledger.outstanding()
     yield len(items) - len(outstanding)
     distinct = [position for position in outstanding if any(ledger.ask(position, keys[position]))]
-    for done in stream_texts(texts, distinct, encoder):
-        ledger.add(done)
-        yield len(done)
+    try:
+        for done in stream_texts(texts, distinct, encoder):
+            ledger.add(done)
+            yield len(done)
+    finally:
+        ledger.flush()
     ledger.settle()
     yield len(outstanding) - len(distinct)

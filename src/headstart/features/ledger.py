@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from threading import Lock
@@ -24,7 +25,7 @@ class Column:
     def __init__(self, values: NDArray[Any], cache: FeatureCache | None) -> None:
         self.values = values
         self.known = np.zeros(len(values), bool)
-        self._flat = values.reshape(len(values), -1)
+        self._flat = values.reshape(len(values), math.prod(values.shape[1:]))
         self._cache = cache
         self._fresh: list[tuple[bytes, int]] = []
 

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
 from types import TracebackType
 from typing import TypeVar
 
@@ -31,7 +30,7 @@ _T = TypeVar("_T")
 
 
 class Store:
-    """An open file. Every method may raise sqlite3.Error; several threads may use one Store."""
+    """An open file. Every method may raise sqlite3.Error. Any thread may use it, but one at a time."""
 
     def __init__(self, path: Path, source: str = "", *, wait: float = 30.0) -> None:
         """Open or make `path`.
@@ -41,7 +40,6 @@ class Store:
             wait: seconds to wait for another process that writes.
         """
         self.path = path
-        self._lock = RLock()
         self._db = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded only before the first table
@@ -70,22 +68,21 @@ class Store:
 
     def read(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """(key, data) of each distinct key that is there and whole, in the order of arrival. Marks them as used."""
-        with self._lock:
-            now = int(time.time())
-            found: list[tuple[int, bytes]] = []
-            stale: list[tuple[int, bytes]] = []
-            for chunk in _chunks(keys):
-                marks = ",".join("?" * len(chunk))
-                for key, id_, used in self._db.execute(f"SELECT * FROM keys WHERE key IN ({marks})", chunk):  # noqa: S608
-                    found.append((id_, key))
-                    if now - used > _TOUCH_AFTER:
-                        stale.append((now, key))
-            found.sort()
-            for part in _chunks(found):
-                yield from self._values(dict(part))
-            if stale:
-                with self._transaction():
-                    self._db.executemany("UPDATE keys SET used = ? WHERE key = ?", stale)
+        now = int(time.time())
+        found: list[tuple[int, bytes]] = []
+        stale: list[tuple[int, bytes]] = []
+        for chunk in _chunks(keys):
+            marks = ",".join("?" * len(chunk))
+            for key, id_, used in self._db.execute(f"SELECT * FROM keys WHERE key IN ({marks})", chunk):  # noqa: S608
+                found.append((id_, key))
+                if now - used > _TOUCH_AFTER:
+                    stale.append((now, key))
+        found.sort()
+        for part in _chunks(found):
+            yield from self._values(dict(part))
+        if stale:
+            with self._transaction():
+                self._db.executemany("UPDATE keys SET used = ? WHERE key = ?", stale)
 
     def _values(self, keys: dict[int, bytes]) -> Iterator[tuple[bytes, bytes]]:
         marks = ",".join("?" * len(keys))
@@ -98,7 +95,7 @@ class Store:
         """Keep (key, data) pairs: all of them, or on an error none."""
         pairs = dict(items)
         now = int(time.time())
-        with self._lock, self._transaction():
+        with self._transaction():
             ids: dict[bytes, int] = {}
             for chunk in _chunks(list(pairs)):
                 marks = ",".join("?" * len(chunk))
@@ -123,35 +120,33 @@ class Store:
 
     def drop(self, used: int, count: int) -> None:
         """Remove at most `count` of the rows last used at `used`."""
-        with self._lock, self._transaction():
+        with self._transaction():
             picked = self._db.execute("SELECT id, key FROM keys WHERE used = ? LIMIT ?", (used, count)).fetchall()
             self._db.executemany("DELETE FROM rows WHERE id = ?", ((id_,) for id_, _ in picked))
             self._db.executemany("DELETE FROM keys WHERE key = ?", ((key,) for _, key in picked))
 
     def shrink(self) -> None:
         """Give the space of removed rows back to the disk."""
-        with self._lock:
-            self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would step once: one page
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would step once: one page
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def destroy(self) -> None:
         """Remove all rows; the file too, unless another process has it open. The Store is closed."""
-        with self._lock:
+        try:
+            with self._transaction():
+                self._db.execute("DELETE FROM rows")
+                self._db.execute("DELETE FROM keys")
+            self.shrink()
+            # SQLite leaves the WAL mode only for a lone user, and then holds the lock until the file is gone.
+            self._db.execute("PRAGMA busy_timeout = 0")
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             try:
-                with self._transaction():
-                    self._db.execute("DELETE FROM rows")
-                    self._db.execute("DELETE FROM keys")
-                self.shrink()
-                # SQLite leaves the WAL mode only for a lone user, and then holds the lock until the file is gone.
-                self._db.execute("PRAGMA busy_timeout = 0")
-                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-                try:
-                    self._db.execute("PRAGMA journal_mode = DELETE").fetchall()
-                    self.path.unlink(missing_ok=True)
-                except (sqlite3.OperationalError, OSError):
-                    return
-            finally:
-                self._db.close()
+                self._db.execute("PRAGMA journal_mode = DELETE").fetchall()
+                self.path.unlink(missing_ok=True)
+            except (sqlite3.OperationalError, OSError):
+                return
+        finally:
+            self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ are run one by one: batches gain nothing there, and an image's row cannot depend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,7 @@ Ask = Callable[[int, bytes], Need]
 
 def stream_images(
     items: Sequence[Path], positions: Sequence[int], encoder: Encoder, ask: Ask
-) -> Iterator[list[Embedded]]:
+) -> Generator[list[Embedded], None, None]:
     """The images at `positions`, in that order, some at a time."""
     on_cpu = encoder.device == "cpu"
     size = _IMAGES_CPU if on_cpu else _IMAGES_CUDA
@@ -73,7 +73,9 @@ def stream_images(
             yield _run_together(encoder, prepared)
 
 
-def stream_texts(texts: Sequence[str], positions: Sequence[int], encoder: Encoder) -> Iterator[list[Embedded]]:
+def stream_texts(
+    texts: Sequence[str], positions: Sequence[int], encoder: Encoder
+) -> Generator[list[Embedded], None, None]:
     """The texts at `positions`, some at a time, in an order of their lengths."""
     jobs = _text_jobs(texts, positions, encoder)
     if encoder.device == "cpu":
