@@ -125,3 +125,10 @@ def test_precisions_start_with_fp32_and_run(engine: Engine, image_case: Any) -> 
             got = engine.open(image_case.graph, image_case.outputs, precision, 1).run(image_case.feeds(4))
             for a, b in zip(got, wanted, strict=True):
                 np.testing.assert_allclose(a, b, rtol=0.05, atol=0.05)
+
+
+def test_a_precision_that_is_not_there_is_refused_not_replaced(engine: Engine, image_case: Any) -> None:
+    if "bf16" in engine.precisions():
+        pytest.skip("bf16 is native here")
+    with pytest.raises(EngineError, match="no bf16"):
+        engine.open(image_case.graph, image_case.outputs, "bf16", 1)

@@ -135,8 +135,6 @@ def _attempt(
     try:
         if reason := engine.unavailable():
             raise EngineError(reason)
-        if precision == "int8" and name == "openvino" and source.modality == "text":
-            raise EngineError("dynamically quantised texts are onnxruntime's alone; openvino runs them 20 times slower")
         if precision == "int8":
             quantised(source, progress=progress)  # said, and not timed
         if engine.device == "cuda":

@@ -97,7 +97,8 @@ def _choice(value: Any) -> Choice | None:
     except TypeError:
         return None
     counts = all(type(number) is int and 1 <= number <= 4096 for number in (found.threads, found.workers))
-    named = isinstance(found.engine, str) and found.engine in registry.names("headstart.engines") and found.precision in get_args(Precision)
+    named = isinstance(found.engine, str) and found.engine in registry.names("headstart.engines")
+    named = named and found.precision in get_args(Precision)
     speed = isinstance(found.items_per_second, (int, float)) and math.isfinite(found.items_per_second)
     return found if counts and named and speed else None
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from headstart.engines.base import Feeds, Precision, Session
 from headstart.engines.failure import cannot_open, cannot_run, check_outputs
 from headstart.engines.processor import processor
+from headstart.errors import EngineError
 from headstart.optional import has
 
 _HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: what the graph left in float stays float
@@ -36,8 +37,7 @@ class OpenVino:
         """fp32; bf16 and int8 where the processor and OpenVINO both say that they are native."""
         if self.unavailable():
             return ("fp32",)
-        able = set(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-        here = processor()
+        able, here = _capabilities(), processor()
         found: list[Precision] = ["fp32"]
         if "BF16" in able and here.bf16 is not False:
             found.append("bf16")
@@ -48,6 +48,8 @@ class OpenVino:
 
     def open(self, graph: Path, outputs: Sequence[str], precision: Precision, threads: int) -> Session:
         """Load and compile `graph`; see `Engine.open`."""
+        if precision == "bf16" and "BF16" not in _capabilities():  # it would run fp32 and not say so
+            raise EngineError("openvino runs no bf16 on this processor, which has none; ask for fp32")
         try:
             model = _core().read_model(str(graph))
         except Exception as error:  # OpenVINO raises plain RuntimeErrors, with the C++ call stack in them
@@ -106,6 +108,10 @@ def _settings(precision: Precision, threads: int) -> dict[str, Any]:
 @cache
 def _core() -> Any:
     return _openvino().Core()
+
+
+def _capabilities() -> set[str]:
+    return set(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def _openvino() -> ModuleType:
