@@ -37,12 +37,16 @@ def sets() -> Iterator[tuple[str, object]]:
     yield "banking77, 12 a class", rows.rename(columns={"category": "label"})
     clinc = json.loads((need(DATA / "clinc_oos") / "data_small.json").read_text())["train"]
     table = pd.DataFrame(clinc, columns=["text", "label"])
-    yield "clinc, 30 classes, 20 a class", table[table.label.isin(sorted(set(table.label))[:30])].groupby("label").head(20)
+    yield (
+        "clinc, 30 classes, 20 a class",
+        table[table.label.isin(sorted(set(table.label))[:30])].groupby("label").head(20),
+    )
 
 
 def features(data: object) -> tuple[np.ndarray, object]:
-    from headstart.data.read import read
     from headstart.features.embed import embed
+
+    from headstart.data.read import read
     from headstart.sources.catalogue import default_sources, open_source
 
     table = isinstance(data, pd.DataFrame)

@@ -36,7 +36,14 @@ def main() -> None:
         warm = headstart(*fit, home=home)
         scored = headstart("evaluate", model, data / "val", home=home).json()
     peers = [
-        run([options.peer_python, str(ROOT / "benchmarks/peers/fastai_images.py"), str(data / "train"), str(data / "val")])
+        run(
+            [
+                options.peer_python,
+                str(ROOT / "benchmarks/peers/fastai_images.py"),
+                str(data / "train"),
+                str(data / "val"),
+            ]
+        )
         for _ in range(options.repeats)
     ]
     cold_seconds = statistics.median(r.seconds for r in cold)

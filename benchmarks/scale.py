@@ -41,7 +41,9 @@ def main() -> None:
             folder, home = Path(scratch) / str(n), Path(scratch) / "home"
             generate(folder, n)
             done = headstart("fit", folder, "--out", Path(scratch) / "m.headstart", home=home)
-            rows.append({"n": n, "seconds": done.seconds, "peak_GB": done.peak_bytes / 1e9, "stages": done.json()["seconds"]})
+            rows.append(
+                {"n": n, "seconds": done.seconds, "peak_GB": done.peak_bytes / 1e9, "stages": done.json()["seconds"]}
+            )
             print(json.dumps(rows[-1]), flush=True)
     print(json.dumps({"machine": machine(), "rows": rows}))
 

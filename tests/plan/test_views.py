@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from headstart.features.blocks import Features
 from headstart.plan.views import FusedView, RowsView, SourceView, TfidfView, layer_sets
 from headstart.sources.base import Tap

@@ -146,31 +146,34 @@ def _reader(data: bytes) -> type[ImageFile.ImageFile]:
 
 
 def _look(reader: type[ImageFile.ImageFile], data: bytes, how: ImageInput | None, thumbnail: bool) -> Views:
-    image = _decode(reader, data, _short_side(how) if how else _THUMBNAIL_DECODE)
+    target = _short_side(how) if how else _THUMBNAIL_DECODE
+    image, original = _decode(reader, data, target)
     rgb = _array(_resize(image, how)) if how else None
     if not thumbnail:
         return Views(rgb, None)
-    if how and reader is _Jpeg:
-        image = _decode(reader, data, _THUMBNAIL_DECODE, image)
-    # `reducing_gap`: whole pixels are averaged first, which is several times faster.
-    small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    if reader is _Jpeg and _jpeg_scale(original, target) != _jpeg_scale(original, _THUMBNAIL_DECODE):
+        image, _ = _decode(reader, data, _THUMBNAIL_DECODE)
+    # `reducing_gap`: whole pixels are averaged first, which is twice as fast.
+    small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=1.5)
     return Views(rgb, _array(small))
 
 
-def _decode(
-    reader: type[ImageFile.ImageFile], data: bytes, target: int, at_hand: Image.Image | None = None
-) -> Image.Image:
-    """The upright image in mode L or RGB, its sides not below `target` by scaled decoding; `at_hand` if that is it."""
+def _decode(reader: type[ImageFile.ImageFile], data: bytes, target: int) -> tuple[Image.Image, tuple[int, int]]:
+    """The upright image in mode L or RGB, its sides not below `target` by scaled decoding; and its size in the file."""
     with reader(io.BytesIO(data)) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
+        original = image.size
+        if original[0] * original[1] > MAX_PIXELS:
+            width, height = original
             raise ItemError(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read: scale the image down")
         image.draft(image.mode, (target, target))
-        if at_hand is not None and sorted(at_hand.size) == sorted(image.size):
-            return at_hand
         with _one_large if image.size[0] * image.size[1] > _LARGE else nullcontext():
             image.load()
-            return to_8_bit(upright(image))
+            return to_8_bit(upright(image)), original
+
+
+def _jpeg_scale(size: tuple[int, int], target: int) -> int:
+    """What Pillow's `draft` divides a JPEG's sides by: the largest of 1, 2, 4, 8 that keeps them at `target` or more."""
+    return next((scale for scale in (8, 4, 2) if min(size) // target >= scale), 1)
 
 
 def _array(image: Image.Image) -> NDArray[np.uint8]:

@@ -67,7 +67,7 @@ class Design:
     @property
     def effort(self) -> float:
         """Nanoseconds, about, of a step of the solver for one output."""
-        products = 2 * self.rows.nnz if sparse.issparse(self.rows) else self.rows.size / 4
+        products = 2 * self.rows.data.size if sparse.isspmatrix_csr(self.rows) else self.rows.size / 4
         return float(products + 10 * self.rows.shape[1])
 
     def on_features(self, fitted: Weights) -> tuple[NDArray[np.float32], Array]:

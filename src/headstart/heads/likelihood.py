@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from headstart.heads.base import Floats
+from headstart.heads.lbfgs import minimise
 
 Array = NDArray[np.float64]
 
@@ -71,27 +71,22 @@ class Likelihood:
         The variables are divided by the square root of the Hessian's expected diagonal, curvature * values + penalty:
         the rows' Gram matrix being diagonal, that brings all of them to about one curvature.
         """
-        size = np.sqrt(self.curvature(start) * self.values + penalty)[:, None]
         dtype = self.rows.dtype
+        size = np.sqrt(self.curvature(start) * self.values + penalty).astype(dtype)[:, None]
 
-        def objective(flat: Array) -> tuple[float, Array]:
-            scaled = flat.reshape(start.shape)
-            coefficients = np.concatenate([scaled[:-1] / size, scaled[-1:]])
-            value, residual = self._loss(self.scores(coefficients))
+        def objective(scaled: Floats) -> tuple[float, Floats]:
+            inner = scaled[:-1] / size
+            value, residual = self._loss(self.rows @ inner + scaled[-1])
             gradient = np.empty_like(scaled)
-            gradient[:-1] = (self.rows.T @ residual + penalty * coefficients[:-1].astype(dtype)) / size
+            np.matmul(self.rows.T, residual, out=gradient[:-1])
+            gradient[:-1] += dtype.type(penalty) * inner
+            gradient[:-1] /= size
             gradient[-1] = residual.sum(axis=0, dtype=np.float64)
-            return value + 0.5 * penalty * float(np.vdot(coefficients[:-1], coefficients[:-1])), gradient.ravel()
+            return value + 0.5 * penalty * float(np.vdot(inner, inner)), gradient
 
-        scaled = np.concatenate([start[:-1] * size, start[-1:]])
-        found = minimize(
-            objective,
-            scaled.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": 1000, "maxcor": 10, "ftol": tolerance, "gtol": 0.0},
-        ).x.reshape(start.shape)
-        return np.concatenate([found[:-1] / size, found[-1:]])
+        scaled = np.concatenate([start[:-1] * size, start[-1:]]).astype(dtype)
+        found = minimise(objective, scaled, tolerance)
+        return np.concatenate([found[:-1] / size, found[-1:]]).astype(np.float64)
 
     def _loss(self, scores: Floats) -> tuple[float, Floats]:
         """The weighted loss, summed in float64, and its derivative by the scores (n, C)."""

@@ -4,7 +4,7 @@ Fitted in the eigenbasis of the items' Gram matrix, which is exact because the p
 min(n - 1, d) columns, and variables that L-BFGS can be preconditioned in.
 
 The penalty is chosen by out-of-fold log loss on a path from strong to weak, each fit started from the one before; the
-path is left when the loss has turned. `loo_scores` are the scores of the same five folds: fits that did not see the
+path is left when the loss rises. `loo_scores` are the scores of the same five folds: fits that did not see the
 item, nor its group.
 """
 
@@ -28,12 +28,12 @@ Array = NDArray[np.float64]
 
 # Relative to the mean eigenvalue times the curvature p (1 - p) of equal probabilities, so that one grid serves any
 # scale and any number of classes. Strong to weak.
-PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.logspace(1, -3, 9))
+PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.logspace(0.5, -3, 8))
 FOLDS = 5
 # The logit of a class without items; the others' logits sum to zero.
 ABSENT = -20.0
 # L-BFGS stops when a step improves the objective by less than this share.
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class _Fits:
             loss = float(self.weights @ log_loss(scores, y, self.target.exclusive))
             if loss < best_loss:
                 best, best_loss, found, found_scores = position, loss, kept, scores
-            elif position > best + 1:
-                break  # worse twice running
+            else:
+                break
         return best, found, found_scores
 
     def fit(self, penalty: float, taken: NDArray[np.bool_], start: Array) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headstart.data.dataset import Dataset
 from headstart.errors import DataError, StorageError
 from headstart.evidence.calibration import Calibration
-from headstart.evidence.intervals import with_intervals
+from headstart.evidence.metric_intervals import with_intervals
 from headstart.evidence.metrics import confusion
 from headstart.heads.base import FittedHead
 from headstart.model.featurisers import Failures, Featuriser, join

@@ -43,6 +43,11 @@ class Candidate:
         return self.view.source
 
     @property
+    def label(self) -> str:
+        """The source's name for a reader."""
+        return self.source if self.transfer else "no transfer"
+
+    @property
     def transfer(self) -> bool:
         return self.view.source != NO_SOURCE
 

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from headstart.data.splits import Fold
 from headstart.evidence.calibration import Calibration
 from headstart.heads.base import FittedHead, Head
+from headstart.plan.parallel import each
 from headstart.plan.views import FittedView, View
 from headstart.tasks import Target
+
+# Bytes of float16 features above which memory decides.
+_LARGE = 100_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,19 +75,19 @@ def crossfit(view: View, head: Head, problem: Problem) -> OutOfFold:
     n, task = len(problem.target), problem.target.task
     scores = np.zeros((n, problem.target.n_outputs))
     probabilities = np.zeros_like(scores)
-    pending: list[Fold] = []
-    for fold in problem.folds:
+
+    def one(fold: Fold) -> Calibration | None:
         fitted_view = view.fit(fold.train)
         fitted = _fit(head, fitted_view, fold.train, problem)
         scores[fold.test] = fitted.scores(fitted_view.matrix(fold.test))
         if fitted.loo_scores is None:
-            pending.append(fold)
-        else:
-            calibration = Calibration.fit(task, fitted.loo_scores, problem.target.take(fold.train))
-            probabilities[fold.test] = calibration.probabilities(scores[fold.test])
-    for fold in pending:
+            return None
+        return Calibration.fit(task, fitted.loo_scores, problem.target.take(fold.train))
+
+    own_calibrations = [one(fold) for fold in problem.folds] if _large(view, n) else each(one, problem.folds)
+    for fold, own in zip(problem.folds, own_calibrations, strict=True):
         others = np.setdiff1d(problem.tested(), fold.test)
-        calibration = Calibration.fit(task, scores[others], problem.target.take(others))
+        calibration = own or Calibration.fit(task, scores[others], problem.target.take(others))
         probabilities[fold.test] = calibration.probabilities(scores[fold.test])
     return OutOfFold(scores, probabilities, time.perf_counter() - start)
 
@@ -92,13 +96,22 @@ def fit_all(view: View, head: Head, problem: Problem, out_of_fold: OutOfFold) ->
     """Fit on every item; calibrate on exact leave-one-out scores, or on the out-of-fold ones where a head has none."""
     rows = np.arange(len(problem.target))
     fitted_view = view.fit(rows)
-    fitted = _fit(head, fitted_view, rows, problem)
+
+    def one(_: None) -> FittedHead:
+        return _fit(head, fitted_view, rows, problem)
+
+    fitted = one(None) if _large(view, len(rows)) else each(one, [None])[0]
     if fitted.loo_scores is None:
         tested = problem.tested()
         calibration = Calibration.fit(problem.target.task, out_of_fold.scores[tested], problem.target.take(tested))
     else:
         calibration = Calibration.fit(problem.target.task, fitted.loo_scores, problem.target)
     return Fitted(fitted_view, fitted, calibration)
+
+
+def _large(view: View, n: int) -> bool:
+    """True where folds are fitted one after another on all cores, so that memory holds one copy of the features."""
+    return n * view.width * np.dtype(np.float16).itemsize > _LARGE
 
 
 def _fit(head: Head, view: FittedView, rows: NDArray[np.int64], problem: Problem) -> FittedHead:

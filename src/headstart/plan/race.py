@@ -1,4 +1,4 @@
-"""The race: baselines first, then each source's layers, then other heads on the best layers, then sources fused.
+"""The race: each source's layers, the baselines, other heads on the best layers, sources fused.
 
 Every candidate is scored on the same folds. What would not fit the time left is not started, and said.
 """
@@ -56,24 +56,29 @@ class Race:
     def run(self, candidates: Iterable[Candidate]) -> list[Scored]:
         """Cross-fit each candidate that fits the time left; the results, which are also kept."""
         candidates = list(candidates)
-        results = []
-        label = candidates[0].source if candidates else ""
-        with self.progress.bar("score", label, len(candidates), "candidates") as bar:
+        if not candidates:
+            return []
+        results: list[Scored] = []
+        with self.progress.bar("score", candidates[0].label, len(candidates), "candidates") as bar:
             for candidate in candidates:
-                if self._fits(candidate):
+                # A side with nothing scored could not be compared: its first candidate always runs.
+                if not results and not self._ran(candidate.transfer) or self._fits(candidate):
                     results.append(self._score(candidate))
                 bar.advance()
         self.scored += results
         return results
+
+    def _ran(self, transfer: bool) -> bool:
+        return any(scored.candidate.transfer == transfer for scored in self.scored)
 
     def _fits(self, candidate: Candidate) -> bool:
         if self.deadline is None:
             return True
         left = self.deadline - time.perf_counter()
         needed = candidate.estimated_seconds(len(self.problem.target), len(self.problem.folds))
-        if needed > left and self.scored:
+        if needed > left:
             self.skipped.append(
-                f"{candidate.source} · {candidate.strategy} was not tried: about {needed:.0f} s needed, "
+                f"{candidate.label} · {candidate.strategy} was not tried: about {needed:.0f} s needed, "
                 f"{max(left, 0):.0f} s left"
             )
             return False
@@ -88,28 +93,39 @@ class Race:
         return Scored(candidate, out_of_fold, item_scores(target, probabilities), float(loss or 0.0))
 
 
-def run_baselines(race: Race, view: View | None) -> list[Scored]:
-    """Score what knows nothing beforehand."""
-    return [] if view is None else race.run(baselines(view, race.problem.target.task))
-
-
-def run_sources(race: Race, views: Sequence[SourceView], heads: Sequence[str]) -> list[Scored]:
-    """Score every source's layer sets, other heads on its best set, and, with several sources, their fusion.
+def run_all(
+    race: Race, plain: View, sources: Sequence[SourceView], heads: Sequence[str]
+) -> tuple[list[Scored], list[Scored]]:
+    """Every candidate, the most telling first: each source's layers, the baselines, other heads, sources fused.
 
     Args:
-        views: one view a source, of all its taps.
+        plain: the view that needs no source.
+        sources: one view a source, of all its taps.
         heads: the heads asked for. Layers are compared with ridge, the cheapest to cross-fit, where it is among them.
+
+    Returns:
+        what the transfer candidates and what the baselines scored.
     """
     screening = SCREENING_HEAD if SCREENING_HEAD in heads else heads[0]
-    results: list[Scored] = []
+    transfer: list[Scored] = []
     best: list[SourceView] = []
-    for view in views:
+    for view in sources:
         sets = [SourceView(view.features, view.origin, taps, name) for name, taps in layer_sets(view.taps).items()]
-        screened = race.run(frozen(layers, screening) for layers in sets)
-        winner = max(screened, key=lambda s: (s.mean, -s.loss)).candidate.view if screened else sets[0]
-        assert isinstance(winner, SourceView)
-        best.append(winner)
-        results += screened + race.run(frozen(winner, head) for head in heads if head != screening)
+        screened = race.run([frozen(layers, screening) for layers in reversed(sets)])
+        best.append(_winner(screened, sets))
+        transfer += screened
+    baseline = race.run(baselines(plain, race.problem.target.task))
+    for view in best:
+        transfer += race.run([frozen(view, head) for head in heads if head != screening])
     if len(best) > 1:
-        results += race.run([frozen(FusedView(tuple(best)), screening)])
-    return results
+        transfer += race.run([frozen(FusedView(tuple(best)), screening)])
+    return transfer, baseline
+
+
+def _winner(screened: Sequence[Scored], sets: Sequence[SourceView]) -> SourceView:
+    """The layer set that scored best; ties go to the smaller loss."""
+    if not screened:
+        return sets[0]
+    view = max(screened, key=lambda scored: (scored.mean, -scored.loss)).candidate.view
+    assert isinstance(view, SourceView)
+    return view

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headstart.data.dataset import Dataset
-from headstart.evidence.intervals import with_intervals
+from headstart.evidence.metric_intervals import with_intervals
 from headstart.evidence.metrics import PRIMARY
 from headstart.plan.crossfit import Problem
 from headstart.plan.decision import Decision

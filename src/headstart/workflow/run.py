@@ -16,7 +16,7 @@ from headstart.errors import HeadstartError, OptionError
 from headstart.plan.candidates import frozen_heads
 from headstart.plan.crossfit import Fitted, Problem, fit_all
 from headstart.plan.decision import Decision, decide
-from headstart.plan.race import Race, run_baselines, run_sources
+from headstart.plan.race import Race, run_all
 from headstart.progress import SILENT, Progress
 from headstart.workflow.clock import Clock
 from headstart.workflow.gather import Gathered, gather
@@ -79,9 +79,7 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
     gathered = gather(dataset, options, progress, clock)
     problem = _problem(gathered.dataset, options)
     race = Race(problem, deadline=_deadline(options, clock), progress=progress)
-    baseline = run_baselines(race, gathered.plain)
-    clock.lap("baseline")
-    transfer = run_sources(race, gathered.sources, heads)
+    transfer, baseline = run_all(race, gathered.plain, gathered.sources, heads)
     decision = decide(transfer, baseline, problem)
     clock.lap("score")
     return _ship(gathered, problem, decision, race, options, clock)

@@ -1,0 +1,74 @@
+"""Limited-memory BFGS for smooth convex functions of a matrix, in the variables' own precision.
+
+scipy's L-BFGS-B spends as long on its bounds, which a fit here has none of, as a fit spends on its matrix products.
+Reference: Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from headstart.heads.base import Floats
+
+MEMORY = 10
+# A step is taken if it brings this share of the decrease that the slope promises (Armijo).
+SUFFICIENT = 1e-4
+
+
+def minimise(
+    function: Callable[[Floats], tuple[float, Floats]], start: Floats, tolerance: float, limit: int = 1000
+) -> Floats:
+    """The minimiser of a convex function, from `start`.
+
+    Args:
+        function: a point -> the value and the gradient, which has the point's shape and dtype.
+        tolerance: stop where a step lowers the value by less than this share of it.
+        limit: the most steps.
+    """
+    point = start
+    value, gradient = function(point)
+    pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=MEMORY)
+    for _ in range(limit):
+        direction = _direction(gradient, pairs)
+        slope = float(np.vdot(direction, gradient))
+        if slope >= 0:  # nothing but rounding is left
+            break
+        size = 1.0 if pairs else min(1.0, 1.0 / float(np.linalg.norm(gradient)))
+        for _ in range(30):
+            moved = point + np.asarray(size, dtype=point.dtype) * direction
+            new_value, new_gradient = function(moved)
+            if new_value <= value + SUFFICIENT * size * slope:
+                break
+            # the minimum of the parabola through both values and the slope, kept away from both ends
+            curved = 2.0 * (new_value - value - size * slope)
+            size = float(np.clip(-slope * size**2 / curved, 0.1 * size, 0.5 * size))
+        else:
+            break
+        step, change = moved - point, new_gradient - gradient
+        inner = float(np.vdot(step, change))
+        if inner > 1e-10 * float(np.vdot(change, change)):
+            pairs.append((step, change, inner))
+        gain = value - new_value
+        point, value, gradient = moved, new_value, new_gradient
+        if gain <= tolerance * abs(value):
+            break
+    return point
+
+
+def _direction(gradient: Floats, pairs: deque[tuple[Floats, Floats, float]]) -> Floats:
+    """Minus the inverse Hessian, as the last steps show it, times the gradient: the two-loop recursion."""
+    direction = -gradient
+    shares = []
+    for step, change, inner in reversed(pairs):
+        share = np.vdot(step, direction) / inner
+        direction -= np.asarray(share, dtype=direction.dtype) * change
+        shares.append(share)
+    if pairs:
+        _, change, inner = pairs[-1]
+        direction *= np.asarray(inner / np.vdot(change, change), dtype=direction.dtype)
+    for (step, change, inner), share in zip(pairs, reversed(shares), strict=True):
+        direction += np.asarray(share - np.vdot(change, direction) / inner, dtype=direction.dtype) * step
+    return direction
