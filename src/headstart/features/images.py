@@ -172,7 +172,7 @@ def _decode(reader: type[ImageFile.ImageFile], data: bytes, target: int) -> tupl
 
 
 def _jpeg_scale(size: tuple[int, int], target: int) -> int:
-    """What Pillow's `draft` divides a JPEG's sides by: the largest of 1, 2, 4, 8 that keeps them at `target` or more."""
+    """What Pillow's `draft` divides a JPEG's sides by: the largest of 1, 2, 4, 8 that leaves at least `target`."""
     return next((scale for scale in (8, 4, 2) if min(size) // target >= scale), 1)
 
 
