@@ -1,1 +1,11 @@
-"""Closed-form learning on arrays: moments, ridge, logistic, class means, nearest neighbours, boosted trees."""
+"""Learning on arrays: from features (n, d) and targets to scores, with scores of each item left out.
+
+    ridge      exact leave-one-out for every penalty (loo), from one eigenbasis; moments that add and subtract
+    logistic   multinomial or one a label, in the same eigenbasis
+    means      shrunk class means, exact leave-one-out (discriminant)
+    knn        nearest neighbours by cosine
+    boosted_trees and others: see their modules
+
+A head scales its columns itself (scaling), walks the items in chunks (rows), and holds no fitted state. The linear
+ones end as one affine map of the features as they come (linear).
+"""

@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.heads.base import Floats
 
-MEMORY = 10
+MEMORY = 6
 # A step is taken if it brings this share of the decrease that the slope promises (Armijo).
 SUFFICIENT = 1e-4
 

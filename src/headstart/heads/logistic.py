@@ -32,8 +32,10 @@ PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.logspace(0.5, -3, 8))
 FOLDS = 5
 # The logit of a class without items; the others' logits sum to zero.
 ABSENT = -20.0
-# L-BFGS stops when a step improves the objective by less than this share.
-TOLERANCE = 1e-5
+# L-BFGS stops when a step improves the objective by less than this share in the folds' fits, whose loss over the items
+# left out no longer moves by then, and by less than FINAL of it in the one fit that is kept.
+TOLERANCE = 1e-4
+FINAL = 1e-2
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Logistic:
 
     Attributes:
         penalties: the path, strong to weak, relative (see PENALTIES).
-        tolerance: relative improvement at which a fit stops.
+        tolerance: relative improvement of the objective at which a fold's fit stops.
     """
 
     penalties: tuple[float, ...] = PENALTIES
@@ -72,10 +74,11 @@ class Logistic:
         given = check_training(x, target, weights, groups)
         basis = factorise(x, floor_weights(given))
         rows = leading_rows(basis)
-        fits = _Fits(basis, rows, target, given, inner_folds(target, groups, FOLDS, seed), self.tolerance)
-        best, fold_coefficients, loo = fits.choose(self.penalties)
+        fits = _Fits(basis, rows, target, given, inner_folds(target, groups, FOLDS, seed))
+        best, fold_coefficients, loo = fits.choose(self.penalties, self.tolerance)
         start = np.mean(fold_coefficients, axis=0)
-        coefficients = fits.fit(self.penalties[best], np.ones(len(x), dtype=bool), start)
+        everything = np.ones(len(x), dtype=bool)
+        coefficients = fits.fit(self.penalties[best], everything, start, FINAL * self.tolerance)
         padded = np.zeros((len(basis.values), coefficients.shape[1]))
         padded[-rows.shape[1] :] = coefficients[:-1]
         fitted = LinearMap.fold(basis.to_features(padded), coefficients[-1], basis.scaling)
@@ -95,9 +98,8 @@ class _Fits:
     target: Target
     weights: Array
     folds: NDArray[np.int64]
-    tolerance: float
 
-    def choose(self, penalties: tuple[float, ...]) -> tuple[int, list[Array], Array]:
+    def choose(self, penalties: tuple[float, ...], tolerance: float) -> tuple[int, list[Array], Array]:
         """The position of the best penalty, its folds' coefficients, and its out-of-fold scores (n, C)."""
         y = self.target.encoded()
         q, n_outputs = self.rows.shape[1], y.shape[1]
@@ -105,7 +107,7 @@ class _Fits:
         best, best_loss, found, found_scores = 0, np.inf, kept, np.zeros_like(y)
         for position, penalty in enumerate(penalties):
             scores = np.empty_like(y)
-            kept = [self.fit(penalty, self.folds != fold, start) for fold, start in enumerate(kept)]
+            kept = [self.fit(penalty, self.folds != fold, start, tolerance) for fold, start in enumerate(kept)]
             for fold, coefficients in enumerate(kept):
                 out = self.folds == fold
                 scores[out] = self.rows[out] @ coefficients[:-1] + coefficients[-1]
@@ -116,7 +118,7 @@ class _Fits:
                 break
         return best, found, found_scores
 
-    def fit(self, penalty: float, taken: NDArray[np.bool_], start: Array) -> Array:
+    def fit(self, penalty: float, taken: NDArray[np.bool_], start: Array, tolerance: float) -> Array:
         """(q + 1, C) coefficients of the fit on some items; classes they lack get the logit ABSENT."""
         target = self.target.take(taken)
         weights = self.weights[taken]
@@ -133,7 +135,7 @@ class _Fits:
         even = 1.0 / max(2, present.sum()) if target.exclusive else 0.5
         absolute = penalty * self.basis.mean * even * (1 - even)
         out = np.zeros_like(start)
-        out[:, present] = likelihood.minimise(absolute, start[:, present], self.tolerance)
+        out[:, present] = likelihood.minimise(absolute, start[:, present], tolerance)
         if target.exclusive:
             out[-1, present] -= out[-1, present].mean()
             out[-1, ~present] = ABSENT
