@@ -44,9 +44,8 @@ def sets() -> Iterator[tuple[str, object]]:
 
 
 def features(data: object) -> tuple[np.ndarray, object]:
-    from headstart.features.embed import embed
-
     from headstart.data.read import read
+    from headstart.features.embed import embed
     from headstart.sources.catalogue import default_sources, open_source
 
     table = isinstance(data, pd.DataFrame)

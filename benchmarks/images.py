@@ -45,7 +45,6 @@ def bare(files: list[Path], home: Path) -> dict:
     """Images a second of the decoder alone and of the engine alone."""
     os.environ["HEADSTART_HOME"] = str(home)
     from headstart.engines.choose import choose, open_session
-
     from headstart.features.images import prepare
     from headstart.sources.catalogue import open_source
 

@@ -36,7 +36,6 @@ def encode_peer(texts: list[str]) -> tuple[np.ndarray, float]:
 def encode_ours(texts: list[str]) -> float:
     from headstart.engines.choose import choose
     from headstart.features.embed import embed
-
     from headstart.sources.catalogue import open_source
 
     source = open_source("minilm_l6")

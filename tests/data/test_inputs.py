@@ -62,17 +62,17 @@ def test_texts_are_themselves_unless_they_name_a_file(tmp_path, monkeypatch):
     assert data.items[:8] == [
         "just words", "mails", "from a file", "see note.txt", "first mail", "from a table", "50/50", "x" * 300_000,
     ]  # fmt: skip
-    assert data.ids[:5] == ("text 1", "text 2", "note.txt", "text 4", "mails/1.txt")
+    assert data.ids[:5] == ("just words", "mails", "note.txt", "see note.txt", "mails/1.txt")
     assert skips(data) == [
-        ("gone.txt", "no such file"), ("empty.txt", "empty text"), ("text 7", "empty text"),
+        ("gone.txt", "no such file"), ("empty.txt", "empty text"), (" ", "empty text"),
         ("t.csv row 2", "empty text"),
     ]  # fmt: skip
 
 
-def test_ids_are_unique():
-    data = read_inputs([__file__, __file__, __file__], "image")
-    assert len(set(data.ids)) == 3
-    assert data.ids[1] == f"{__file__} (2)"
+def test_inputs_are_named_as_they_were_given():
+    data = read_inputs([__file__, "gone.jpg", __file__], "image")
+    assert data.ids == (__file__, __file__)
+    assert [(s.id, s.before) for s in data.skipped] == [("gone.jpg", 1)]
 
 
 def test_tables_of_features(tmp_path):

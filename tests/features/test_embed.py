@@ -20,9 +20,10 @@ from headstart.engines.choose import open_graph
 from headstart.engines.memory import Choice
 from headstart.errors import EngineError
 from headstart.features import cache, encoder, files, ledger
+from headstart.features.described import describe_images
 from headstart.features.embed import embed
+from headstart.features.hog import describe_rows
 from headstart.features.images import look, prepare
-from headstart.features.thumbnails import thumbnails
 from headstart.sources.base import ImageInput, Source, Tap, TextInput
 
 LOOK = ImageInput(size=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -160,7 +161,7 @@ def test_rows_are_the_graphs_in_order(tmp_path: Path, pictures: list[Path], coun
     got = embed(pictures, source, choice=choice(), progress=heard)
     assert got.matrix.dtype == np.float16
     np.testing.assert_allclose(got.matrix, expected_rows(source, pictures), rtol=2e-3, atol=1e-3)
-    assert (got.taps, got.failures, got.cached, got.thumbnails) == (source.taps, {}, 0, None)
+    assert (got.taps, got.failures, got.cached, got.described) == (source.taps, {}, 0, None)
     assert got.seconds > 0
     assert heard.bars == [("embed", "tiny", 40, "images")]
     assert heard.steps == 40
@@ -171,11 +172,11 @@ def test_rows_are_the_graphs_in_order(tmp_path: Path, pictures: list[Path], coun
 def test_values_do_not_depend_on_workers(tmp_path: Path, pictures: list[Path], use_cache: bool) -> None:
     source = image_source(tmp_path / "source")
     one, three = (
-        embed(pictures, source, choice=choice(workers, precision), use_cache=use_cache, thumbnails=True)
+        embed(pictures, source, choice=choice(workers, precision), use_cache=use_cache, described=True)
         for workers, precision in ((1, "fp32"), (3, "bf16"))
     )
     np.testing.assert_array_equal(one.matrix, three.matrix)
-    np.testing.assert_array_equal(one.thumbnails, three.thumbnails)
+    np.testing.assert_array_equal(one.described, three.described)
 
 
 def test_the_second_time_nothing_is_run(tmp_path: Path, pictures: list[Path], counting: Counting) -> None:
@@ -246,7 +247,7 @@ def test_failures_have_reasons_and_zero_rows(tmp_path: Path, pictures: list[Path
     items = [*pictures, tmp_path / "absent.png", Path(shutil.copy(pictures[3], tmp_path / "double.png"))]
     for _ in range(2):
         heard = Listening()
-        got = embed(items, source, choice=choice(), thumbnails=True, progress=heard)
+        got = embed(items, source, choice=choice(), described=True, progress=heard)
         assert list(got.failures) == [3, 7, 40, 41]
         assert "damaged or incomplete" in got.failures[3]
         assert got.failures[3] == got.failures[41]
@@ -260,16 +261,16 @@ def test_failures_have_reasons_and_zero_rows(tmp_path: Path, pictures: list[Path
     assert embed([], source, choice=choice()).matrix.shape == (0, 8)
 
 
-def test_thumbnails_come_from_the_cache_too(tmp_path: Path, pictures: list[Path], counting: Counting) -> None:
+def test_descriptors_come_from_the_cache_too(tmp_path: Path, pictures: list[Path], counting: Counting) -> None:
     source = image_source(tmp_path / "source")
-    expected = np.stack([look(path, None, thumbnail=True).thumbnail for path in pictures])
+    expected = describe_rows(np.stack([look(path, None, thumbnail=True).thumbnail for path in pictures]))
     embed(pictures[:20], source, choice=choice())
     for _ in range(2):
-        got = embed(pictures, source, choice=choice(), thumbnails=True)
-        np.testing.assert_array_equal(got.thumbnails, expected)
-        assert counting.items == 40  # those whose row is known are decoded for the thumbnail, not run again
-    small, failures = thumbnails([*pictures, tmp_path / "absent.png"])
-    np.testing.assert_array_equal(small[:40], expected)
+        got = embed(pictures, source, choice=choice(), described=True)
+        np.testing.assert_array_equal(got.described, expected)
+        assert counting.items == 40  # those whose row is known are decoded to be described, not run again
+    described, failures = describe_images([*pictures, tmp_path / "absent.png"])
+    np.testing.assert_array_equal(described[:40], expected)
     assert list(failures) == [40]
 
 
@@ -336,7 +337,7 @@ def test_a_broken_cache_is_told_once(tmp_path: Path, pictures: list[Path], monke
     monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "blocked"))
     source = image_source(tmp_path / "source")
     heard = Listening()
-    got = embed(pictures, source, choice=choice(), progress=heard, thumbnails=True)
+    got = embed(pictures, source, choice=choice(), progress=heard, described=True)
     np.testing.assert_allclose(got.matrix, expected_rows(source, pictures), rtol=2e-3, atol=1e-3)
     (line,) = heard.lines
     assert line.startswith("feature cache off: ")

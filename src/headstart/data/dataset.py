@@ -20,10 +20,15 @@ Items = Sequence[Path] | Sequence[str] | NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Skipped:
-    """An item that was left out, and why."""
+    """An item that was left out, and why.
+
+    Attributes:
+        before: of inputs to predict: how many items of the data set come before it.
+    """
 
     id: str
     reason: str
+    before: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,8 @@ class Dataset:
         name: what to call it in print: the folder's or file's name.
         modality: image, text, or table (rows of numbers).
         items: image: n paths; text: n strings; table: (n, d) float64, NaN where a cell is empty.
-        ids: n unique names that a person recognises: a path relative to the data, or the row's number.
+        ids: n names that a person recognises: a path relative to the data, or the row's number; unique where there
+            are labels. Inputs to predict are named as they were given: a file, a text itself.
         target: the labels, or None for items to predict.
         groups: (n,) int64 codes of what must stay on one side of a split (a patient), or None.
         times: (n,) float64 for time-ordered splits, or None.

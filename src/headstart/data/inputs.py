@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headstart.data.dataset import Dataset, Modality, Skipped
 from headstart.data.infer import Wanted, infer_roles
-from headstart.data.rows import read_rows, row_names, skipped_rows, take_items
+from headstart.data.rows import read_rows, row_names, take_items
 from headstart.data.search import SUFFIXES, Found, is_folder, readable, search
 from headstart.data.table import Table, from_frame, is_frame, is_table_name, load_table
 from headstart.data.texts import read_text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Gathered:
-    """Items so far; ids are made unique at the end."""
+    """Items so far."""
 
     items: list[object] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class _Gathered:
         self.items.append(item)
 
     def skip(self, id_: str, reason: str) -> None:
-        self.skipped.append(Skipped(id_, reason))
+        self.skipped.append(Skipped(id_, reason, before=len(self.items)))
 
 
 def read_inputs(
@@ -74,7 +74,7 @@ def read_inputs(
         name=_shown(several[0]) if len(several) == 1 and isinstance(several[0], Path) else "inputs",
         modality=modality,
         items=cast("NDArray[np.float64] | list[Path] | list[str]", items),
-        ids=_unique(got.ids),
+        ids=tuple(got.ids),
         columns=tuple(columns),
         skipped=tuple(got.skipped),
         notes=tuple(got.notes),
@@ -110,9 +110,14 @@ def _rows(table: Table, wanted: Wanted, got: _Gathered, *, named: bool) -> None:
     contents = read_rows(table, roles, wanted.columns)
     names = [f"{table.name} {name}" if named else name for name in row_names(table, roles.id)]
     kept = np.array([i for i in range(len(table)) if i not in contents.reasons], np.int64)
+    start = len(got.items)
     got.items.extend(take_items(contents.items, kept))
     got.ids.extend(names[i] for i in kept)
-    got.skipped.extend(skipped_rows(contents.reasons, names, table.bad))
+    for skipped in table.bad:
+        got.skipped.append(replace(skipped, before=start))
+    for row in sorted(contents.reasons):
+        before = start + int(np.searchsorted(kept, row))
+        got.skipped.append(Skipped(names[row], contents.reasons[row], before))
     got.notes.extend(roles.notes)
 
 
@@ -137,9 +142,9 @@ def _text(one: str | Path, got: _Gathered) -> None:
         except ItemError as failed:
             got.skip(_shown(one), str(failed))
     elif one.strip():
-        got.add(f"text {len(got.ids) + len(got.skipped) + 1}", one)
+        got.add(one, one)
     else:
-        got.skip(f"text {len(got.ids) + len(got.skipped) + 1}", "empty text")
+        got.skip(one, "empty text")
 
 
 def _folder(path: Path, modality: Modality, got: _Gathered) -> None:
@@ -158,17 +163,3 @@ def _folder(path: Path, modality: Modality, got: _Gathered) -> None:
 
 def _shown(one: object) -> str:
     return readable(one.as_posix() if isinstance(one, Path) else str(one))
-
-
-def _unique(ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids, with " (2)" and so on where one was given before."""
-    taken: set[str] = set()
-    out = []
-    for id_ in ids:
-        name, again = id_, 1
-        while name in taken:
-            again += 1
-            name = f"{id_} ({again})"
-        taken.add(name)
-        out.append(name)
-    return tuple(out)

@@ -21,7 +21,7 @@ class Features:
         failures: position of each item that could not be read -> the reason.
         seconds: wall seconds spent embedding what was not cached.
         cached: how many of the n came from the cache.
-        thumbnails: (n, 64, 64, 3) uint8 RGB where they were asked for; rows of failed items are zero.
+        described: (n, d) float16, what `hog` says of images, where it was asked for; rows of failed items are zero.
     """
 
     taps: tuple[Tap, ...]
@@ -29,7 +29,7 @@ class Features:
     failures: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
     cached: int = 0
-    thumbnails: NDArray[np.uint8] | None = None
+    described: NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         return len(self.matrix)

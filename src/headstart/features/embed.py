@@ -16,7 +16,7 @@ from headstart.features.blocks import Features
 from headstart.features.cache import FeatureCache, Space, open_cache
 from headstart.features.encoder import Encoder, open_encoder
 from headstart.features.files import KEY_BYTES, file_key, text_key
-from headstart.features.images import THUMBNAIL
+from headstart.features.hog import names
 from headstart.features.ledger import Ledger
 from headstart.features.stream import stream_images, stream_texts
 from headstart.progress import SILENT, Progress
@@ -25,7 +25,7 @@ from headstart.sources.base import Source
 # Part of the name of a feature space: raise it when the same item would be prepared otherwise.
 PREPROCESSING_VERSION = 1
 _FILES = Space("files seen", "content of a file by its place, size and time", KEY_BYTES, "uint8")
-_THUMBNAILS = Space("thumbnails", f"v{PREPROCESSING_VERSION}", THUMBNAIL * THUMBNAIL * 3, "uint8")
+_DESCRIBED = Space("no transfer", f"hog v{PREPROCESSING_VERSION}", len(names()), "float16")
 
 
 def embed(
@@ -35,7 +35,7 @@ def embed(
     choice: Choice | None = None,
     use_cache: bool = True,
     progress: Progress = SILENT,
-    thumbnails: bool = False,
+    described: bool = False,
 ) -> Features:
     """The features of n images or texts.
 
@@ -47,7 +47,7 @@ def embed(
         choice: the engine; by default the one chosen for this source on this machine.
         use_cache: False to neither read nor write the cache.
         progress: shows a bar "embed".
-        thumbnails: also give (n, 64, 64, 3) views of images, from the same decoding.
+        described: also describe images without the source (see `hog`), from the same decoding.
 
     Raises:
         EngineError: the graph cannot be run.
@@ -56,7 +56,7 @@ def embed(
     encoder = open_encoder(source, choice, progress=progress)
     with ExitStack() as stack:
         caches = _open_caches(source, choice, progress, stack) if use_cache else _Caches()
-        ledger = Ledger(len(items), source.width, caches.rows, thumbnails, caches.thumbnails)
+        ledger = Ledger(len(items), source.width, caches.rows, described, caches.described)
         images = source.modality == "image"
         with progress.bar("embed", source.name, len(items), "images" if images else "texts") as bar:
             work = _images(items, encoder, ledger, caches.files) if images else _texts(items, encoder, ledger)
@@ -72,16 +72,16 @@ def embed(
         failures=ledger.failures,
         seconds=seconds,
         cached=ledger.cached,
-        thumbnails=None if ledger.thumbnails is None else ledger.thumbnails.values,
+        described=None if ledger.described is None else ledger.described.values,
     )
 
 
 @dataclass(frozen=True)
 class _Caches:
-    """What is kept on disk of a run: rows of features, thumbnails, and the contents of files seen before."""
+    """What is kept on disk of a run: rows of features, descriptors, and the contents of files seen before."""
 
     rows: FeatureCache | None = None
-    thumbnails: FeatureCache | None = None
+    described: FeatureCache | None = None
     files: FeatureCache | None = None
 
 
@@ -98,8 +98,8 @@ def _open_caches(source: Source, choice: Choice, progress: Progress, stack: Exit
     rows = stack.enter_context(open_cache(Space(source.name, identity, source.width, "float16"), say=say))
     if source.modality == "text":
         return _Caches(rows)
-    thumbnails, files = (stack.enter_context(open_cache(space, say=say)) for space in (_THUMBNAILS, _FILES))
-    return _Caches(rows, thumbnails, files)
+    described, files = (stack.enter_context(open_cache(space, say=say)) for space in (_DESCRIBED, _FILES))
+    return _Caches(rows, described, files)
 
 
 def _images(

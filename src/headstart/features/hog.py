@@ -51,6 +51,11 @@ def describe(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
     return described
 
 
+def describe_rows(thumbnails: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """`describe` in the precision of the cache, (n, d) float16."""
+    return describe(thumbnails).astype(np.float16)
+
+
 @cache
 def names() -> tuple[str, ...]:
     """The names of the columns of `describe`, in order."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.features.cache import FeatureCache
-from headstart.features.images import THUMBNAIL
+from headstart.features.hog import names
 from headstart.features.stream import Embedded, Need
 
 # A kill loses what was found since the last flush.
@@ -57,17 +57,17 @@ class Ledger:
 
     Attributes:
         rows: the (n, D) float16 features.
-        thumbnails: the (n, 64, 64, 3) uint8 views, or None where nobody asked.
+        described: the (n, d) float16 descriptors that need no source, or None where nobody asked.
         failures: position -> reason.
         cached: how many items had their row from the cache.
     """
 
     def __init__(
-        self, n: int, width: int, cache: FeatureCache | None, thumbnails: bool, thumbnail_cache: FeatureCache | None
+        self, n: int, width: int, cache: FeatureCache | None, described: bool, described_cache: FeatureCache | None
     ) -> None:
         self.rows = Column(np.zeros((n, width), np.float16), cache)
-        small = np.zeros((n, THUMBNAIL, THUMBNAIL, 3), np.uint8) if thumbnails else None
-        self.thumbnails = None if small is None else Column(small, thumbnail_cache)
+        plain = np.zeros((n, len(names())), np.float16) if described else None
+        self.described = None if plain is None else Column(plain, described_cache)
         self.failures: dict[int, str] = {}
         self.cached = 0
         self._keys: list[bytes | None] = [None] * n
@@ -94,15 +94,15 @@ class Ledger:
             owner = self._owners.setdefault(key, position)
             if owner != position:
                 self._doubles[position] = owner
-                return Need(row=False, thumbnail=False)
+                return Need(row=False, described=False)
         if self._keys[position] != key:
             for column in self._columns():
                 column.recall(position, [key])
             with self._lock:
                 self._keys[position] = key
                 self.cached += int(self.rows.known[position])
-        small = self.thumbnails
-        return Need(not self.rows.known[position], small is not None and not small.known[position])
+        plain = self.described
+        return Need(not self.rows.known[position], plain is not None and not plain.known[position])
 
     def add(self, done: Iterable[Embedded]) -> None:
         """Take in results; every half second what is new goes to the cache."""
@@ -112,8 +112,8 @@ class Ledger:
                 self.failures[one.position] = one.failure
             if one.row is not None:
                 self.rows.put(one.position, key, one.row)
-            if one.thumbnail is not None and self.thumbnails is not None:
-                self.thumbnails.put(one.position, key, one.thumbnail)
+            if one.described is not None and self.described is not None:
+                self.described.put(one.position, key, one.described)
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
@@ -136,4 +136,4 @@ class Ledger:
                 column.values[position] = 0
 
     def _columns(self) -> list[Column]:
-        return [self.rows] if self.thumbnails is None else [self.rows, self.thumbnails]
+        return [self.rows] if self.described is None else [self.rows, self.described]

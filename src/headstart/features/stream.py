@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from headstart.errors import ItemError
 from headstart.features.encoder import Encoder
 from headstart.features.files import content_key, read_file
+from headstart.features.hog import describe_rows
 from headstart.features.images import look, normalise
 from headstart.features.texts import Ids, batches, feeds, load_tokenizer, tokenise
 from headstart.features.windowed import windowed
@@ -32,7 +33,7 @@ class Need(NamedTuple):
     """What is still wanted of an item."""
 
     row: bool
-    thumbnail: bool
+    described: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +44,14 @@ class Embedded:
         position: of the item.
         key: the name of an image's content; empty for a text, and where a file could not be read.
         row: (D,) float16, where it was needed and found.
-        thumbnail: (64, 64, 3) uint8, the same.
+        described: (d,) float16, what `hog.describe` says of it, the same.
         failure: why it could not be read, or nothing.
     """
 
     position: int
     key: bytes = b""
     row: NDArray[np.float16] | None = None
-    thumbnail: NDArray[np.uint8] | None = None
+    described: NDArray[np.float16] | None = None
     failure: str = ""
 
 
@@ -103,12 +104,13 @@ def _prepare_images(items: Sequence[Path], encoder: Encoder, ask: Ask, part: Seq
             if not any(need):
                 yield _Prepared(Embedded(position, key), None)
                 continue
-            views = look(data, encoder.input if need.row else None, thumbnail=need.thumbnail)
+            views = look(data, encoder.input if need.row else None, thumbnail=need.described)
         except ItemError as error:
             yield _Prepared(Embedded(position, key, failure=str(error)), None)
             continue
         values = None if views.pixels is None else normalise(views.pixels, encoder.input)
-        yield _Prepared(Embedded(position, key, thumbnail=views.thumbnail), values)
+        described = None if views.thumbnail is None else describe_rows(views.thumbnail[None])[0]
+        yield _Prepared(Embedded(position, key, described=described), values)
 
 
 def _listed(prepare: Callable[[Sequence[int]], Iterator[_Prepared]], part: Sequence[int]) -> list[_Prepared]:

@@ -98,7 +98,7 @@ class Moments:
             xy += weighted.T @ y[rows]
             shifted *= np.sqrt(w[rows])[:, None]
             xx = dsyrk(1.0, shifted.T, beta=1.0, c=xx, overwrite_c=True)  # upper triangle, in place
-        mirror(xx)
+        _mirror(xx)
         return cls(int(np.count_nonzero(w)), float(w.sum()), reference, sum_x, xx, xy, w @ y, w @ np.square(y))
 
     def __add__(self, other: Moments) -> Moments:
@@ -184,7 +184,7 @@ class Moments:
         )
 
 
-def mirror(a: Array) -> None:
+def _mirror(a: Array) -> None:
     """Copy the upper triangle of a square matrix to the lower, in place and in blocks."""
     for rows in chunks(len(a), 8 * len(a), 2**22):
         a[rows, : rows.start] = a[: rows.start, rows].T

@@ -70,8 +70,8 @@ class SourceFeaturiser:
 
 
 def _row(position: int, key: bytes) -> Need:
-    """Every image needs its row, and no thumbnail."""
-    return Need(row=True, thumbnail=False)
+    """Every image needs its row, and no descriptor."""
+    return Need(row=True, described=False)
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,9 @@ class HogFeaturiser:
     """Gradient histograms and colour statistics."""
 
     def apply(self, items: Sequence[Path]) -> Block:
-        from headstart.features.hog import describe
-        from headstart.features.thumbnails import thumbnails
+        from headstart.features.described import describe_images
 
-        small, failures = thumbnails(items)
-        return Block(describe(small), failures)
+        return Block(*describe_images(items))
 
 
 @dataclass(frozen=True)

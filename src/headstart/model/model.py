@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import Dataset, Skipped
 from headstart.errors import DataError, StorageError
 from headstart.evidence.calibration import Calibration
 from headstart.evidence.metric_intervals import with_intervals
@@ -88,27 +89,24 @@ class Model:
         Yields:
             {input, label, probability, probabilities, set, unknown}, or {input, error} for an item that cannot be read.
         """
-        from headstart.data.read import read_inputs
+        from headstart.data.inputs import read_inputs
 
         one = isinstance(inputs, (str, os.PathLike)) or hasattr(inputs, "columns")
         given = [inputs] if one else list(inputs)
         dataset = read_inputs(given, self.card.modality, input=input or self.card.input, columns=self.card.columns)
-        for skipped in dataset.skipped:
-            yield {"input": skipped.id, "error": skipped.reason}
+        lost = deque(sorted(dataset.skipped, key=lambda skipped: skipped.before))
         with progress.bar("predict", self.card.name, len(dataset), _unit(self.card.modality)) as bar:
             for start in range(0, len(dataset), CHUNK):
                 part = dataset.take(np.arange(start, min(start + CHUNK, len(dataset))))
                 probabilities, failures = self.probabilities(part.items)
                 for row, name in enumerate(part.ids):
-                    yield (
-                        {"input": name, "error": failures[row]}
-                        if row in failures
-                        else {
-                            "input": name,
-                            **self._prediction(probabilities[row]),
-                        }
-                    )
+                    yield from _errors(lost, start + row)
+                    if row in failures:
+                        yield {"input": name, "error": failures[row]}
+                    else:
+                        yield {"input": name, **self._prediction(probabilities[row])}
                 bar.advance(len(part))
+        yield from _errors(lost, len(dataset))
 
     def _prediction(self, p: NDArray[np.float64]) -> dict[str, Any]:
         named = dict(zip(self.classes, map(float, p), strict=True))
@@ -204,6 +202,13 @@ class Model:
 def _confusion(target: Target, probabilities: NDArray[np.float64]) -> list[list[int]]:
     counts: list[list[int]] = confusion(target, probabilities).tolist()
     return counts
+
+
+def _errors(lost: deque[Skipped], position: int) -> Iterator[dict[str, Any]]:
+    """What could not be read and was given before the item at `position`; taken off `lost`."""
+    while lost and lost[0].before <= position:
+        skipped = lost.popleft()
+        yield {"input": skipped.id, "error": skipped.reason}
 
 
 def _unit(modality: str) -> str:

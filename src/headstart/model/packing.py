@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from headstart.model.archive import Archive, open_archive, write_archive
 from headstart.model.featurisers import Featuriser, HogFeaturiser, RowsFeaturiser, SourceFeaturiser, TfidfFeaturiser
 from headstart.model.layout import ModelCard
 from headstart.model.model import Model
+from headstart.model.temporary import TemporaryFolder
 from headstart.plan.crossfit import Fitted
 from headstart.plan.views import ViewState
 
@@ -91,8 +91,8 @@ def load(path: str | Path) -> Model:
     with open_archive(Path(path)) as archive:
         card = ModelCard.parse(archive.json(layout.CARD))
         report = archive.json(layout.REPORT)
-        folder = tempfile.TemporaryDirectory(prefix="headstart-")
-        views = tuple(_open_view(k, view, archive, Path(folder.name)) for k, view in enumerate(card.views))
+        folder = TemporaryFolder()
+        views = tuple(_open_view(k, view, archive, folder.path) for k, view in enumerate(card.views))
         head = _open_head(card, archive)
         try:
             calibration = Calibration.restore(dict(card.calibration))

@@ -62,7 +62,7 @@ class Race:
         with self.progress.bar("score", candidates[0].label, len(candidates), "candidates") as bar:
             for candidate in candidates:
                 # A side with nothing scored could not be compared: its first candidate always runs.
-                if not results and not self._ran(candidate.transfer) or self._fits(candidate):
+                if (not results and not self._ran(candidate.transfer)) or self._fits(candidate):
                     results.append(self._score(candidate))
                 bar.advance()
         self.scored += results
@@ -114,7 +114,7 @@ def run_all(
         screened = race.run([frozen(layers, screening) for layers in reversed(sets)])
         best.append(_winner(screened, sets))
         transfer += screened
-    baseline = race.run(baselines(plain, race.problem.target.task))
+    baseline = race.run(baselines(plain, race.problem.target.task, race.problem.target.n_outputs))
     for view in best:
         transfer += race.run([frozen(view, head) for head in heads if head != screening])
     if len(best) > 1:

@@ -130,7 +130,7 @@ class FusedView:
 class HogView:
     """Gradient histograms and colour statistics: images without pretrained knowledge."""
 
-    described: NDArray[np.float32]
+    described: NDArray[np.float16]
     source: str = NO_SOURCE
     detail: str = "hog"
     cost: float = 0.01
@@ -142,7 +142,7 @@ class HogView:
     def fit(self, rows: Rows) -> HogView:
         return self
 
-    def matrix(self, rows: Rows) -> NDArray[np.float32]:
+    def matrix(self, rows: Rows) -> NDArray[np.float16]:
         return self.described[rows]
 
     def states(self) -> tuple[ViewState, ...]:

@@ -60,7 +60,7 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
     views = tuple(
         SourceView(features, source, source.taps, "all") for features, source in zip(seen.features, opened, strict=True)
     )
-    plain = _plain_view(dataset, seen.thumbnails)
+    plain = _plain_view(dataset, seen.described)
     clock.lap("describe")
     precisions = {source.name: choice.precision for source, choice in zip(opened, choices, strict=True)}
     return Gathered(dataset, views, plain, precisions, notes)
@@ -100,25 +100,25 @@ def _open(dataset: Dataset, names: Sequence[str], progress: Progress) -> list[So
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What the sources said, and the small views of images."""
+    """What the sources said, and what images are without them."""
 
     features: tuple[Features, ...]
-    thumbnails: NDArray[np.uint8] | None
+    described: NDArray[np.float16] | None
     failures: dict[int, str]
 
 
 def _see(
     dataset: Dataset, sources: Sequence[Source], choices: Sequence[Choice], options: FitOptions, progress: Progress
 ) -> _Seen:
+    from headstart.features.described import describe_images
     from headstart.features.embed import embed
-    from headstart.features.thumbnails import thumbnails
 
     images = dataset.modality == "image"
     if not sources:
-        small, failures = None, {}
+        described, failures = None, {}
         if images:
-            small, failures = thumbnails(cast("Sequence[Path]", dataset.items), progress=progress)
-        return _Seen((), small, failures)
+            described, failures = describe_images(cast("Sequence[Path]", dataset.items), progress=progress)
+        return _Seen((), described, failures)
     features = tuple(
         embed(
             cast("Sequence[Path] | Sequence[str]", dataset.items),
@@ -126,12 +126,12 @@ def _see(
             choice=choice,
             use_cache=options.cache,
             progress=progress,
-            thumbnails=images and position == 0,
+            described=images and position == 0,
         )
         for position, (source, choice) in enumerate(zip(sources, choices, strict=True))
     )
     failures = {position: reason for one in reversed(features) for position, reason in one.failures.items()}
-    return _Seen(features, features[0].thumbnails, failures)
+    return _Seen(features, features[0].described, failures)
 
 
 def _readable(dataset: Dataset, seen: _Seen) -> tuple[Dataset, _Seen]:
@@ -154,15 +154,13 @@ def _readable(dataset: Dataset, seen: _Seen) -> tuple[Dataset, _Seen]:
             f"{lost[0].id}: {lost[0].reason}"
         )
     features = tuple(replace(one, matrix=one.matrix[keep], failures={}) for one in seen.features)
-    return kept, _Seen(features, None if seen.thumbnails is None else seen.thumbnails[keep], {})
+    return kept, _Seen(features, None if seen.described is None else seen.described[keep], {})
 
 
-def _plain_view(dataset: Dataset, small: NDArray[np.uint8] | None) -> View:
+def _plain_view(dataset: Dataset, described: NDArray[np.float16] | None) -> View:
     if dataset.modality == "table":
         return RowsView(np.asarray(dataset.items), dataset.columns)
     if dataset.modality == "text":
         return TfidfView([str(text) for text in dataset.items])
-    from headstart.features.hog import describe
-
-    assert small is not None, "images come with thumbnails"
-    return HogView(describe(small))
+    assert described is not None, "images come described"
+    return HogView(described)

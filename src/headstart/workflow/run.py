@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError, OptionError
+from headstart.model.temporary import TemporaryFolder
 from headstart.plan.candidates import frozen_heads
 from headstart.plan.crossfit import Fitted, Problem, fit_all
 from headstart.plan.decision import Decision, decide
@@ -117,8 +117,8 @@ def _ship(
     clock.lap("fit")
     owner, path = None, options.out
     if path is None:
-        owner = tempfile.TemporaryDirectory(prefix="headstart-")
-        path = Path(owner.name) / "model.headstart"
+        owner = TemporaryFolder()
+        path = owner.path / "model.headstart"
     report = build_report(dataset, problem, decision, race, gathered.notes)
     clock.lap("report")
     _write(path, fitted, gathered, options, without_times(report))
