@@ -92,13 +92,18 @@ class ModelCard:
             value["task"] in TASKS
             and value["modality"] in ("image", "text", "table")
             and all(isinstance(s, str) for s in strings)
-            and all(isinstance(view, dict) and isinstance(view.get("kind"), str) for view in value["views"])
+            and all(map(_is_described, [value["head"], *value["views"]]))
             and value["views"]
             and value["classes"]
         )
         if not whole:
             raise ArtefactError(f"{CARD}: task, modality, classes or views are not what they should be: damaged file")
         return cls(**{key: tuple(value[key]) if kinds[key] is list else value[key] for key in kinds})
+
+
+def _is_described(value: Any) -> bool:
+    """True for an object with a kind and settings."""
+    return isinstance(value, dict) and isinstance(value.get("kind"), str) and isinstance(value.get("settings"), dict)
 
 
 def input_json(value: SourceInput) -> dict[str, Any]:

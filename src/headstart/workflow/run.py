@@ -30,7 +30,7 @@ _TOLERANCE = 1e-2
 # Without a budget, candidates are tried for this long, or twice the time that embedding took.
 _PATIENCE = 120.0
 # Up to this many items ten folds are affordable, and leave more to learn from.
-_FEW = 300
+_FEW = 100
 
 
 @dataclass(frozen=True, eq=False)
