@@ -31,9 +31,25 @@ def generate(folder: Path, n: int) -> None:
         Image.fromarray(pixels).save(goal, compress_level=1)
 
 
+def draw(rows: list[dict], goal: Path) -> None:
+    """Whole-process seconds and peak memory against the number of images."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    n = [row["n"] for row in rows]
+    left.plot(n, [row["seconds"] for row in rows], "o-")
+    left.set(xlabel="images", ylabel="seconds, whole fit", ylim=(0, None))
+    right.plot(n, [row["peak_GB"] for row in rows], "o-")
+    right.axhline(1.5, linestyle=":", color="grey")
+    right.set(xlabel="images", ylabel="peak resident memory (GB)", ylim=(0, None))
+    figure.savefig(goal)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="2000,10000,50000")
+    parser.add_argument("--plot", type=Path, help="draw time and memory against n to this file (needs matplotlib)")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -46,6 +62,8 @@ def main() -> None:
             )
             print(json.dumps(rows[-1]), flush=True)
     print(json.dumps({"machine": machine(), "rows": rows}))
+    if options.plot:
+        draw(rows, options.plot)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,10 @@ class Features:
         start = dict(zip(self.taps, np.cumsum([0] + [tap.width for tap in self.taps[:-1]]), strict=True))
         return np.concatenate([np.arange(start[tap], start[tap] + tap.width) for tap in taps])
 
-    def select(self, taps: Sequence[Tap], rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """(n, d) float32 of the given blocks side by side, of `rows` or all."""
-        matrix = self.matrix if rows is None else self.matrix[rows]
-        return matrix[:, self.columns(taps)].astype(np.float32)
+    def select(self, taps: Sequence[Tap], rows: NDArray[np.int64] | None = None) -> NDArray[np.float16]:
+        """(n, d) float16 of the given blocks side by side, of `rows` or all. One copy at most: neighbours are sliced."""
+        columns = self.columns(taps)
+        if np.array_equal(columns, np.arange(columns[0], columns[0] + len(columns))):
+            block = self.matrix[:, columns[0] : columns[0] + len(columns)]
+            return block if rows is None else block[rows]
+        return self.matrix[:, columns] if rows is None else self.matrix[np.ix_(rows, columns)]

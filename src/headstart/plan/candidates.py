@@ -68,6 +68,16 @@ class Candidate:
         once = (n * self.view.width * smaller + _EIGH * smaller**3) / _FLOPS
         return once * (folds + 1) * (3.0 if self.head_name == "logistic" else 1.0)
 
+    def estimated_bytes(self, n: int) -> int:
+        """Rough working memory beside the features: a fold's copy, and the head's own matrices."""
+        d = self.view.width
+        copy = 2 * n * d
+        if self.head_name == "logistic":  # float32 coordinates in the eigenbasis, and gradients
+            return copy + 8 * n * min(n, d)
+        if self.head_name == "knn":
+            return 2 * copy
+        return copy + 32 * min(n, d) ** 2  # Gram matrix, eigenvectors and their workspace, float64
+
 
 def frozen(view: View, head: str) -> Candidate:
     """A head on a frozen view."""

@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from headstart.evidence.metrics import item_scores, score
 from headstart.plan.candidates import SCREENING_HEAD, Candidate, baselines, frozen
 from headstart.plan.crossfit import OutOfFold, Problem, crossfit
+from headstart.plan.parallel import import_learners
 from headstart.plan.views import FusedView, SourceView, View, layer_sets
 from headstart.progress import SILENT, Progress
+
+# Working memory of one candidate: with the features themselves, 50,000 images then stay below 1.5 GB.
+MOST_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,17 +76,22 @@ class Race:
         return any(scored.candidate.transfer == transfer for scored in self.scored)
 
     def _fits(self, candidate: Candidate) -> bool:
+        """True if there is time and memory for it; what does not fit is said."""
+        n = len(self.problem.target)
+        room = candidate.estimated_bytes(n)
+        if room > MOST_BYTES:
+            return self._leave_out(candidate, f"about {room / 1e6:.0f} MB needed, {MOST_BYTES / 1e6:.0f} allowed")
         if self.deadline is None:
             return True
-        left = self.deadline - time.perf_counter()
-        needed = candidate.estimated_seconds(len(self.problem.target), len(self.problem.folds))
+        left = max(self.deadline - time.perf_counter(), 0)
+        needed = candidate.estimated_seconds(n, len(self.problem.folds))
         if needed > left:
-            self.skipped.append(
-                f"{candidate.label} · {candidate.strategy} was not tried: about {needed:.0f} s needed, "
-                f"{max(left, 0):.0f} s left"
-            )
-            return False
+            return self._leave_out(candidate, f"about {needed:.0f} s needed, {left:.0f} s left")
         return True
+
+    def _leave_out(self, candidate: Candidate, reason: str) -> bool:
+        self.skipped.append(f"{candidate.label} · {candidate.strategy} was not tried: {reason}")
+        return False
 
     def _score(self, candidate: Candidate) -> Scored:
         out_of_fold = crossfit(candidate.view, candidate.head, self.problem)
@@ -96,7 +105,7 @@ class Race:
 def run_all(
     race: Race, plain: View, sources: Sequence[SourceView], heads: Sequence[str]
 ) -> tuple[list[Scored], list[Scored]]:
-    """Every candidate, the most telling first: each source's layers, the baselines, other heads, sources fused.
+    """Every candidate, cheap and telling first: each source's layers, the baselines, other heads, sources fused.
 
     Args:
         plain: the view that needs no source.
@@ -111,9 +120,10 @@ def run_all(
     best: list[SourceView] = []
     for view in sources:
         sets = [SourceView(view.features, view.origin, taps, name) for name, taps in layer_sets(view.taps).items()]
-        screened = race.run([frozen(layers, screening) for layers in reversed(sets)])
+        screened = race.run([frozen(layers, screening) for layers in sets])
         best.append(_winner(screened, sets))
         transfer += screened
+    import_learners()
     baseline = race.run(baselines(plain, race.problem.target.task, race.problem.target.n_outputs))
     for view in best:
         transfer += race.run([frozen(view, head) for head in heads if head != screening])

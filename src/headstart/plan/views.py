@@ -42,7 +42,7 @@ class FittedView(Protocol):
     """A view after seeing its training rows."""
 
     def matrix(self, rows: Rows) -> Any:
-        """(len(rows), d) float32, or CSR for sparse views."""
+        """(len(rows), d) floats, or CSR for sparse views."""
 
     def states(self) -> tuple[ViewState, ...]:
         """One state a part, in column order."""
@@ -90,7 +90,7 @@ class SourceView:
     def fit(self, rows: Rows) -> SourceView:
         return self
 
-    def matrix(self, rows: Rows) -> NDArray[np.float32]:
+    def matrix(self, rows: Rows) -> NDArray[np.float16]:
         return self.features.select(self.taps, rows)
 
     def states(self) -> tuple[ViewState, ...]:
@@ -119,7 +119,7 @@ class FusedView:
     def fit(self, rows: Rows) -> FusedView:
         return self
 
-    def matrix(self, rows: Rows) -> NDArray[np.float32]:
+    def matrix(self, rows: Rows) -> NDArray[np.float16]:
         return np.concatenate([part.matrix(rows) for part in self.parts], axis=1)
 
     def states(self) -> tuple[ViewState, ...]:
