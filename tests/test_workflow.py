@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -84,6 +86,19 @@ def test_noise_is_not_sold_as_knowledge(tmp_path):
     assert report["verdict"]["transfer_helps"] is False
     assert report["chosen"]["source"] == "none"
     assert report["estimate"]["low"] < 0.6
+
+
+@bundled
+def test_a_fit_imports_no_torch(fitted, blobs, tmp_path):
+    """With an exported source; and without one the bundled graphs are built without it too."""
+    code = (
+        "import sys\n"
+        "from headstart.cli.main import main\n"
+        "assert main(['fit', sys.argv[1], '--out', sys.argv[2], '--json']) == 0\n"
+        "assert not {'torch', 'timm', 'transformers'} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code, str(blobs), str(tmp_path / "m.headstart")]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_a_table_of_numbers_has_no_source_and_says_so(tmp_path):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from headstart.errors import DataError
 from headstart.plan.views import ViewState
-from headstart.tasks import Target
+from headstart.tasks import Target, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class ArrayView:
 
     @property
     def width(self) -> int:
-        return self.given.shape[1]
+        return int(self.given.shape[1])
 
     def fit(self, rows: NDArray[np.int64]) -> ArrayView:
         return self
@@ -129,7 +129,7 @@ class HeadstartClassifier(ClassifierMixin, _Headstart):  # type: ignore[misc]
             raise ValueError(
                 f"This classifier needs at least two classes; the data has one class: {self.classes_[0]!r}"
             )
-        task = "binary" if len(self.classes_) == 2 else "multiclass"
+        task: Task = "binary" if len(self.classes_) == 2 else "multiclass"
         self._fit_array(X, Target(task, codes.astype(np.int64), tuple(map(str, self.classes_))))
         return self
 

@@ -40,7 +40,7 @@ class Features:
         return np.concatenate([np.arange(start[tap], start[tap] + tap.width) for tap in taps])
 
     def select(self, taps: Sequence[Tap], rows: NDArray[np.int64] | None = None) -> NDArray[np.float16]:
-        """(n, d) float16 of the given blocks side by side, of `rows` or all. One copy at most: neighbours are sliced."""
+        """(n, d) float16 of the given blocks side by side, of `rows` or all; neighbouring blocks are copied once."""
         columns = self.columns(taps)
         if np.array_equal(columns, np.arange(columns[0], columns[0] + len(columns))):
             block = self.matrix[:, columns[0] : columns[0] + len(columns)]

@@ -85,10 +85,10 @@ def factorise(x: Floats, weights: Array) -> Eigenbasis:
 def decompose(a: Array) -> tuple[Array, Array]:
     """Eigenvalues (ascending, clipped at zero) and eigenvectors of a symmetric matrix.
 
-    Only its upper triangle is read; it is overwritten.
+    Only its lower triangle is read; it is overwritten.
     """
     driver: Literal["evd", "evr"] = "evd" if len(a) <= LOW_MEMORY_SIZE else "evr"
-    values, vectors = eigh(a, lower=False, driver=driver, overwrite_a=True, check_finite=False)
+    values, vectors = eigh(a, driver=driver, overwrite_a=True, check_finite=False)
     return np.maximum(values, 0.0), vectors
 
 
@@ -124,7 +124,7 @@ class Dual(Eigenbasis):
         trace = float(np.trace(kernel))
         # s has eigenvalue zero. Lifted above all others it leaves the null space, and what remains of U are the n - 1
         # directions orthogonal to s, null ones included.
-        kernel = dsyr((2.0 * trace + 1.0) / weights.sum(), root, a=kernel, overwrite_a=True)
+        kernel = dsyr((2.0 * trace + 1.0) / weights.sum(), root, lower=True, a=kernel, overwrite_a=True)
         values, vectors = decompose(kernel)
         mean = mean_eigenvalue(trace, *x.shape)
         return cls(x, scaling, weights, values[:-1], mean, vectors[:, :-1])
@@ -153,13 +153,13 @@ def _scaled_columns(x: Floats, scaling: Scaling, columns: slice) -> Array:
 
 
 def _kernel(x: Floats, scaling: Scaling, root: Array) -> Array:
-    """The upper triangle of D^1/2 Z Z^T D^1/2 (n, n), float64, over chunks of columns."""
+    """The lower triangle of D^1/2 Z Z^T D^1/2 (n, n), float64, over chunks of columns."""
     n = len(x)
     kernel = np.zeros((n, n), order="F")
     for columns in chunks(x.shape[1], 8 * n):
         block = _scaled_columns(x, scaling, columns)  # (n, m)
         block *= root[:, None]
-        kernel = dsyrk(1.0, block.T, trans=True, beta=1.0, c=kernel, overwrite_c=True)
+        kernel = dsyrk(1.0, block.T, trans=True, lower=True, beta=1.0, c=kernel, overwrite_c=True)
     return kernel
 
 

@@ -12,11 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.engines.base import Precision
 from headstart.features.encoder import Encoder
 from headstart.features.stream import Need, stream_images, stream_texts
 from headstart.sources.base import SourceInput, Tap
 
 Failures = dict[int, str]
+# Image: paths; text: strings; table: (n, d) float64.
+Items = Sequence[Any] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Block:
 class Featuriser(Protocol):
     """One view of the artefact, ready to be applied."""
 
-    def apply(self, items: Sequence[Any]) -> Block: ...
+    def apply(self, items: Items) -> Block: ...
 
 
 @dataclass(eq=False)
@@ -46,7 +49,7 @@ class SourceFeaturiser:
     tokenizer: Path | None
     input: SourceInput
     taps: tuple[Tap, ...]
-    precision: str
+    precision: Precision
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -55,12 +58,13 @@ class SourceFeaturiser:
         session = open_graph(self.graph, [tap.name for tap in self.taps], precision=self.precision)
         return Encoder(session, self.input, self.taps, self.tokenizer, workers=os.cpu_count() or 1)
 
-    def apply(self, items: Sequence[Any]) -> Block:
+    def apply(self, items: Items) -> Block:
         encoder, everything = self._encoder, range(len(items))
         matrix = np.zeros((len(items), encoder.width), np.float32)
         failures: Failures = {}
         texts = self.input.kind == "text"
-        stream = stream_texts(items, everything, encoder) if texts else stream_images(items, everything, encoder, _row)
+        given = list(items)
+        stream = stream_texts(given, everything, encoder) if texts else stream_images(given, everything, encoder, _row)
         for embedded in (one for some in stream for one in some):
             if embedded.row is None:
                 failures[embedded.position] = embedded.failure
@@ -78,10 +82,10 @@ def _row(position: int, key: bytes) -> Need:
 class HogFeaturiser:
     """Gradient histograms and colour statistics."""
 
-    def apply(self, items: Sequence[Path]) -> Block:
+    def apply(self, items: Items) -> Block:
         from headstart.features.described import describe_images
 
-        return Block(*describe_images(items))
+        return Block(*describe_images([Path(item) for item in items]))
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class TfidfFeaturiser:
 
     vocabulary: Any
 
-    def apply(self, items: Sequence[str]) -> Block:
+    def apply(self, items: Items) -> Block:
         return Block(self.vocabulary.transform(list(items)))
 
 
@@ -100,7 +104,7 @@ class RowsFeaturiser:
 
     scaler: Any
 
-    def apply(self, items: NDArray[np.float64]) -> Block:
+    def apply(self, items: Items) -> Block:
         return Block(np.asarray(self.scaler.transform(np.asarray(items, dtype=np.float64)), dtype=np.float32))
 
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
+from headstart.data.dataset import MODALITIES, Modality
+from headstart.engines.base import Precision
 from headstart.errors import ArtefactError
 from headstart.sources.base import ImageInput, SourceInput, Tap, TextInput
-from headstart.tasks import TASKS
+from headstart.tasks import TASKS, Task
 
 CARD = "model.json"
 REPORT = "report.json"
@@ -56,8 +58,8 @@ class ModelCard:
     """
 
     name: str
-    modality: str
-    task: str
+    modality: Modality
+    task: Task
     classes: tuple[str, ...]
     views: tuple[Mapping[str, Any], ...]
     head: Mapping[str, Any]
@@ -90,7 +92,7 @@ class ModelCard:
         strings = [*value["classes"], *value["columns"], *value["versions"].values()]
         whole = (
             value["task"] in TASKS
-            and value["modality"] in ("image", "text", "table")
+            and value["modality"] in MODALITIES
             and all(isinstance(s, str) for s in strings)
             and all(map(_is_described, [value["head"], *value["views"]]))
             and value["views"]
@@ -98,7 +100,8 @@ class ModelCard:
         )
         if not whole:
             raise ArtefactError(f"{CARD}: task, modality, classes or views are not what they should be: damaged file")
-        return cls(**{key: tuple(value[key]) if kinds[key] is list else value[key] for key in kinds})
+        fields: dict[str, Any] = {key: tuple(value[key]) if kinds[key] is list else value[key] for key in kinds}
+        return cls(**fields)
 
 
 def _is_described(value: Any) -> bool:
@@ -130,6 +133,17 @@ def parse_input(value: Any) -> SourceInput:
     except (KeyError, TypeError, ValueError):
         pass
     raise ArtefactError(f"{CARD}: the input description of a view is not one: damaged file")
+
+
+def parse_precision(value: Any) -> Precision:
+    """The precision from JSON that may be anything.
+
+    Raises:
+        ArtefactError: it is not one.
+    """
+    if value not in get_args(Precision):
+        raise ArtefactError(f"{CARD}: precision {value!r} is not one of {', '.join(get_args(Precision))}: damaged file")
+    return cast("Precision", value)
 
 
 def parse_taps(value: Any) -> tuple[Tap, ...]:

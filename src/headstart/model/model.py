@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from headstart.evidence.calibration import Calibration
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.evidence.metrics import confusion
 from headstart.heads.base import FittedHead
-from headstart.model.featurisers import Failures, Featuriser, join
+from headstart.model.featurisers import Failures, Featuriser, Items, join
 from headstart.model.layout import ModelCard
 from headstart.progress import SILENT, Progress
 from headstart.tasks import Target
@@ -56,7 +56,7 @@ class Model:
         """Every number of the fit's report, with intervals: candidates, baseline, verdict."""
         return self.report
 
-    def probabilities(self, items: Sequence[Any] | NDArray[np.float64]) -> tuple[NDArray[np.float64], Failures]:
+    def probabilities(self, items: Items) -> tuple[NDArray[np.float64], Failures]:
         """Calibrated probabilities of items.
 
         Args:

@@ -109,7 +109,7 @@ def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) 
             text = described.kind == "text"
             tokenizer = archive.extract(layout.tokenizer_member(k), folder) if text else None
             graph = archive.extract(layout.graph_member(k), folder)
-            return SourceFeaturiser(graph, tokenizer, described, taps, str(view["precision"]))
+            return SourceFeaturiser(graph, tokenizer, described, taps, layout.parse_precision(view["precision"]))
         if kind == "hog":
             return HogFeaturiser()
         if kind == "tfidf":

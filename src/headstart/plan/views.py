@@ -58,10 +58,17 @@ class View(Protocol):
         width: columns, for estimates of time.
     """
 
-    source: str
-    detail: str
-    cost: float
-    width: int
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def detail(self) -> str: ...
+
+    @property
+    def cost(self) -> float: ...
+
+    @property
+    def width(self) -> int: ...
 
     def fit(self, rows: Rows) -> FittedView: ...
 
@@ -137,7 +144,7 @@ class HogView:
 
     @property
     def width(self) -> int:
-        return self.described.shape[1]
+        return int(self.described.shape[1])
 
     def fit(self, rows: Rows) -> HogView:
         return self
@@ -192,7 +199,7 @@ class RowsView:
 
     @property
     def width(self) -> int:
-        return self.table.shape[1]
+        return int(self.table.shape[1])
 
     def fit(self, rows: Rows) -> FittedRows:
         from headstart.features.rows import RowScaler

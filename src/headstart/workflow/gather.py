@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.dataset import Dataset, Skipped
+from headstart.engines.base import Precision
 from headstart.engines.choose import Choice, choose
 from headstart.errors import DataError, OptionError
 from headstart.features.blocks import Features
@@ -35,7 +36,7 @@ class Gathered:
     dataset: Dataset
     sources: tuple[SourceView, ...]
     plain: View
-    precisions: dict[str, str]
+    precisions: dict[str, Precision]
     notes: tuple[str, ...]
 
 
@@ -115,7 +116,8 @@ def _see(
 
     images = dataset.modality == "image"
     if not sources:
-        described, failures = None, {}
+        described: NDArray[np.float16] | None = None
+        failures: dict[int, str] = {}
         if images:
             described, failures = describe_images(cast("Sequence[Path]", dataset.items), progress=progress)
         return _Seen((), described, failures)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.data.dataset import Modality
 from headstart.errors import OptionError
+from headstart.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class FitOptions:
     sources: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
     budget: float | None = None
-    modality: str | None = None
-    task: str | None = None
+    modality: Modality | None = None
+    task: Task | None = None
     input: str | None = None
     label: str | None = None
     group: str | None = None
