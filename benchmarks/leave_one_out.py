@@ -3,7 +3,7 @@
     python benchmarks/leave_one_out.py [--json] [--skip-peer]
 
 Data: generated, 1,000 items of 1,280 columns in 100 classes (and larger sets for headstart alone), float32. Each time
-is the best of three, the peer's of one. Expected on a free core: 0.33 to 0.42 s for ridge at 1,000 x 1,280, 100 classes,
+is the best of three, the peer's of one. Expected on a free core: 0.33 to 0.42 s of ridge at 1,000 x 1,280 x 100,
 and 22 to 26 times that for 6 penalties x 5 folds of the peer (41 times on MiniLM features of banking77, 1,001 x 1,536,
 77 classes, where its iterations are more).
 """
