@@ -13,6 +13,8 @@ from headstart.plan.views import NO_SOURCE, View
 from headstart.tasks import Task
 
 SCREENING_HEAD = "ridge"
+FEW_LABEL_HEADS = ("means", "knn")
+FEW_LABELS = 200
 MOST_BOOSTED = 30
 FROZEN_HEADS = ("ridge", "logistic", "means", "knn")
 BASELINE_HEADS = {
@@ -98,15 +100,21 @@ def baselines(view: View, task: Task, n_outputs: int) -> list[Candidate]:
     ]
 
 
-def frozen_heads(strategies: Sequence[str], task: Task) -> list[str]:
-    """The heads to try on frozen views, given --strategy (all that support the task if none is named).
+def frozen_heads(strategies: Sequence[str], task: Task, items_a_class: float = 0.0) -> list[str]:
+    """The heads to try on frozen views, given --strategy.
+
+    If none is named: all that support the task; but class means and neighbours, which lead where labels are few, are
+    not worth their time where they are many.
+
+    Args:
+        items_a_class: how many labels there are, on average.
 
     Raises:
         OptionError: a strategy that does not exist.
     """
     offered = [head for head in FROZEN_HEADS if _head(head).supports(task)]
     if not strategies:
-        return offered
+        return [head for head in offered if head not in FEW_LABEL_HEADS or items_a_class <= FEW_LABELS]
     asked = []
     for strategy in strategies:
         name = strategy.removeprefix("frozen-").removeprefix("frozen")

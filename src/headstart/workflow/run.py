@@ -72,7 +72,7 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
         time=options.time,
     )
     assert dataset.target is not None
-    heads = frozen_heads(options.strategies, dataset.target.task)
+    heads = frozen_heads(options.strategies, dataset.target.task, len(dataset) / dataset.target.n_outputs)
     for note in dataset.notes:
         progress.say(note)
     clock.lap("read")
