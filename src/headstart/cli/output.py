@@ -7,8 +7,9 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from headstart.cli.lines import write_line
 from headstart.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -71,12 +72,3 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays, without importing NumPy
         return plain(value.tolist())
     return str(value)
-
-
-def write_line(stream: TextIO, line: str) -> None:
-    """Print a line, writing what the stream's encoding lacks as escapes."""
-    try:
-        stream.write(line + "\n")
-    except UnicodeEncodeError:
-        encoding = stream.encoding or "ascii"
-        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Protocol, TextIO
 
-from headstart.cli.output import write_line
+from headstart.cli.lines import write_line
 from headstart.progress import Bar, Progress
 
 # A bar that ended sooner leaves no line behind.
