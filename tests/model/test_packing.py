@@ -129,6 +129,28 @@ def test_a_text_model_predicts_in_a_process_without_torch(tmp_path):
     assert done.stdout.split("\n")[0] == "['drink', 'train'] one black coffee"
 
 
+def test_a_graph_that_reaches_outside_is_refused(tmp_path):
+    """Weights "in another file", as a hostile artefact would name them."""
+    onnx = pytest.importorskip("onnx")
+    from headstart.model.packing import _open_view
+
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    weight.external_data.add(key="location", value="../../../etc/hostname")
+    node = onnx.helper.make_node("Add", ["image", "w"], ["t"])
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph([node], "g", [value("image", 1, [1])], [value("t", 1, [1])], [weight])
+    parts = {"view-0.onnx": onnx.helper.make_model(graph).SerializeToString(), "model.json": b"{}"}
+    write_archive(tmp_path / "hostile.headstart", parts)
+    view = {
+        "kind": "source",
+        "precision": "fp32",
+        "input": {"kind": "image", "size": 32, "mean": [0, 0, 0], "std": [1, 1, 1]},
+        "taps": [{"name": "t", "depth": 0, "pooling": "mean", "width": 1}],
+    }
+    with open_archive(tmp_path / "hostile.headstart") as archive, pytest.raises(ArtefactError, match="outside"):
+        _open_view(0, view, archive, tmp_path)
+
+
 def test_nothing_in_the_file_is_code(saved):
     with zipfile.ZipFile(saved) as archive:
         assert {name.rpartition(".")[2] for name in archive.namelist()} <= {"json", "safetensors", "onnx", "txt"}

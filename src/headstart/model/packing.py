@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart import registry
-from headstart.errors import ArtefactError, OptionError
+from headstart.errors import ArtefactError, OptionError, SourceError
 from headstart.evidence.calibration import Calibration
 from headstart.heads.base import FittedHead, HeadState
 from headstart.model import layout
@@ -105,10 +105,13 @@ def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) 
     kind = view["kind"]
     try:
         if kind == "source":
+            from headstart.sources.onnx_load import load as check_graph
+
             taps, described = layout.parse_taps(view["taps"]), layout.parse_input(view["input"])
             text = described.kind == "text"
             tokenizer = archive.extract(layout.tokenizer_member(k), folder) if text else None
             graph = archive.extract(layout.graph_member(k), folder)
+            check_graph(graph)
             return SourceFeaturiser(graph, tokenizer, described, taps, layout.parse_precision(view["precision"]))
         if kind == "hog":
             return HogFeaturiser()
@@ -120,6 +123,8 @@ def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) 
             from headstart.features.rows import RowScaler
 
             return RowsFeaturiser(RowScaler.restore(archive.arrays(layout.arrays_member(k)), view["settings"]))
+    except SourceError as error:
+        raise ArtefactError(f"view {k}: {error}: damaged file") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"view {k} of kind {kind!r} cannot be read ({error}): damaged file") from None
     raise ArtefactError(f"view {k} is of unknown kind {kind!r}: upgrade headstart")

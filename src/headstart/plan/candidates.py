@@ -23,8 +23,8 @@ BASELINE_HEADS = {
     "columns": ("ridge", "boosted-trees"),
 }
 
-# Multiply-adds a second of two slow cores, as measured: 7.6 s to cross-fit ridge on 2,223 x 4,128. Estimates only decide
-# what is not worth starting.
+# Multiply-adds a second of two slow cores, as measured: 7.6 s to cross-fit ridge on 2,223 x 4,128. Estimates only
+# decide what is not worth starting.
 _FLOPS = 1e11
 # eigh costs about this many n^3 (tridiagonal reduction runs at memory speed).
 _EIGH = 12.0
