@@ -3,7 +3,8 @@
     python benchmarks/heads.py
 
 Features: the last layer of EfficientNet-Lite0 (1,280) or MiniLM (384); five folds; each head chooses its
-penalty on the training folds only. Expected: ridge at most 0.5 points below on average over the sets, and many times faster.
+penalty on the training folds only. Expected: ridge at most 0.5 points below on average over the sets, and many times
+faster.
 """
 
 from __future__ import annotations

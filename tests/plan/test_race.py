@@ -25,6 +25,7 @@ class _Origin:
     def __init__(self, name: str, parameters: int = 1_000_000) -> None:
         self.name = name
         self.parameters = parameters
+        self.taps = TAPS
 
 
 def case(*, source_signal: float, plain_signal: float, n: int = 120) -> tuple[Race, SourceView, HogView]:
@@ -49,6 +50,12 @@ def test_every_kind_of_candidate_runs_once():
     assert {"frozen-ridge-last", "frozen-ridge-all"} <= set(names)
     assert [scored.candidate.strategy for scored in baseline] == ["hog-ridge", "hog-boosted-trees"]
     assert len(race.scored) == len(transfer) + len(baseline)
+
+
+def test_logistic_regression_always_sees_the_last_layer():
+    race, view, plain = case(source_signal=3, plain_signal=0)
+    transfer, _ = run_all(race, plain, [view], ["ridge", "logistic"])
+    assert "frozen-logistic-last" in [scored.candidate.strategy for scored in transfer]
 
 
 def test_two_sources_are_also_fused():

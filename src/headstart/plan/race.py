@@ -126,10 +126,19 @@ def run_all(
     import_learners()
     baseline = race.run(baselines(plain, race.problem.target.task, race.problem.target.n_outputs))
     for view in best:
-        transfer += race.run([frozen(view, head) for head in heads if head != screening])
+        others = [frozen(view, head) for head in heads if head != screening]
+        if "logistic" in heads and view.detail != "last":
+            # What ridge makes of a layer set is not always what logistic regression does: the usual probe is tried too.
+            others.append(frozen(_last(view), "logistic"))
+        transfer += race.run(others)
     if len(best) > 1:
         transfer += race.run([frozen(FusedView(tuple(best)), screening)])
     return transfer, baseline
+
+
+def _last(view: SourceView) -> SourceView:
+    """The last layer of a view's source."""
+    return SourceView(view.features, view.origin, layer_sets(view.origin.taps)["last"], "last")
 
 
 def _winner(screened: Sequence[Scored], sets: Sequence[SourceView]) -> SourceView:
