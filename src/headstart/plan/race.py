@@ -20,7 +20,7 @@ from headstart.plan.views import FusedView, SourceView, View, layer_sets
 from headstart.progress import SILENT, Progress
 
 # Working memory of one candidate: with the features themselves, 50,000 images then stay below 1.5 GB.
-MOST_BYTES = 500_000_000
+MOST_BYTES = 400_000_000
 
 
 @dataclass(frozen=True, eq=False)

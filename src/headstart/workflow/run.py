@@ -27,8 +27,8 @@ from headstart.workflow.report import build_report, without_times
 # float16 rounds features by 5e-4, and an engine may round its sums in another order.
 _CHECKED = 24
 _TOLERANCE = 1e-2
-# Without a budget, candidates are tried for this long, or as long as embedding took.
-_PATIENCE = 120.0
+# Without a budget, candidates are tried for this long, or for this part of the time that embedding took.
+_PATIENCE, _PATIENCE_SHARE = 60.0, 0.25
 # Up to this many items ten folds are affordable, and leave more to learn from.
 _FEW = 100
 
@@ -88,7 +88,7 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
 def _deadline(options: FitOptions, clock: Clock) -> float:
     if options.budget is not None:
         return clock.start + options.budget
-    return time.perf_counter() + max(_PATIENCE, clock.stages.get("embed", 0.0))
+    return time.perf_counter() + max(_PATIENCE, _PATIENCE_SHARE * clock.stages.get("embed", 0.0))
 
 
 def _problem(dataset: Dataset, options: FitOptions) -> Problem:
