@@ -19,8 +19,8 @@ from headstart.plan.parallel import import_learners
 from headstart.plan.views import FusedView, SourceView, View, layer_sets
 from headstart.progress import SILENT, Progress
 
-# Working memory of one candidate: with the features themselves, 50,000 images then stay below 1.5 GB.
-MOST_BYTES = 400_000_000
+# Working memory that a candidate may have, where nobody says how much is left.
+MOST_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +48,13 @@ class Race:
 
     Attributes:
         deadline: time.perf_counter() value after which nothing new starts; None for no limit.
+        most_bytes: working memory of one candidate, beside the features.
         skipped: names of candidates that were not started, with the reason.
     """
 
     problem: Problem
     deadline: float | None = None
+    most_bytes: int = MOST_BYTES
     progress: Progress = SILENT
     scored: list[Scored] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -79,8 +81,10 @@ class Race:
         """True if there is time and memory for it; what does not fit is said."""
         n = len(self.problem.target)
         room = candidate.estimated_bytes(n)
-        if room > MOST_BYTES:
-            return self._leave_out(candidate, f"about {room / 1e6:.0f} MB needed, {MOST_BYTES / 1e6:.0f} allowed")
+        if room > self.most_bytes:
+            return self._leave_out(
+                candidate, f"about {room / 1e6:.0f} MB needed, {self.most_bytes / 1e6:.0f} left of what a fit may take"
+            )
         if self.deadline is None:
             return True
         left = max(self.deadline - time.perf_counter(), 0)

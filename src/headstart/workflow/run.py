@@ -29,6 +29,9 @@ _CHECKED = 24
 _TOLERANCE = 1e-2
 # Without a budget, candidates are tried for this long, or for this part of the time that embedding took.
 _PATIENCE, _PATIENCE_SHARE = 60.0, 0.25
+# A fit is meant to stay below this much resident memory; the libraries alone take the second; each candidate may have
+# the third in any case.
+_MOST_BYTES, _PROCESS_BYTES, _LEAST_ROOM = 1_500_000_000, 450_000_000, 300_000_000
 # Up to this many items ten folds are affordable, and leave more to learn from.
 _FEW = 100
 
@@ -78,7 +81,7 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
     clock.lap("read")
     gathered = gather(dataset, options, progress, clock)
     problem = _problem(gathered.dataset, options)
-    race = Race(problem, deadline=_deadline(options, clock), progress=progress)
+    race = Race(problem, deadline=_deadline(options, clock), most_bytes=_room(gathered), progress=progress)
     transfer, baseline = run_all(race, gathered.plain, gathered.sources, heads)
     decision = decide(transfer, baseline, problem)
     clock.lap("score")
@@ -89,6 +92,13 @@ def _deadline(options: FitOptions, clock: Clock) -> float:
     if options.budget is not None:
         return clock.start + options.budget
     return time.perf_counter() + max(_PATIENCE, _PATIENCE_SHARE * clock.stages.get("embed", 0.0))
+
+
+def _room(gathered: Gathered) -> int:
+    """Working memory for one candidate: what a fit may take, less the process itself and the features it holds."""
+    held = sum(view.features.matrix.nbytes for view in gathered.sources)
+    held += 2 * len(gathered.dataset) * gathered.plain.width if gathered.dataset.modality == "image" else 0
+    return max(_MOST_BYTES - _PROCESS_BYTES - held, _LEAST_ROOM)
 
 
 def _problem(dataset: Dataset, options: FitOptions) -> Problem:
