@@ -127,8 +127,10 @@ def run_all(
         screened = race.run([frozen(layers, screening) for layers in sets])
         best.append(_winner(screened, sets))
         transfer += screened
-    import_learners()
-    baseline = race.run(baselines(plain, race.problem.target.task, race.problem.target.n_outputs))
+    opponents = baselines(plain, race.problem.target.task, race.problem.target.n_outputs)
+    if any(candidate.head_name == "boosted-trees" for candidate in opponents):
+        import_learners()
+    baseline = race.run(opponents)
     for view in best:
         others = [frozen(view, head) for head in heads if head != screening]
         if "logistic" in heads and view.detail != "last":
