@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 
 from headstart import paths, registry
 from headstart.engines import memory
-from headstart.engines.choose import Choice, Measured, choose, fastest, measure, open_graph, open_session
+from headstart.engines.base import Precision, Session
+from headstart.engines.choose import Choice, Measured, choose, fastest, measure, open_graph, open_like, open_session
 from headstart.engines.measure import ACCURACY_LOSS, COSINE_MEAN, GROUP
+from headstart.engines.openvino import OpenVino
 from headstart.engines.probe import probe
 from headstart.engines.processor import processor
 from headstart.errors import EngineError, OptionError
@@ -191,6 +194,35 @@ def test_open_graph(image_source: Source) -> None:
     np.testing.assert_allclose(default, other, atol=1e-4)
     with pytest.raises(OptionError, match="did you mean 'openvino'"):
         open_graph(image_source.graph, ["head.max"], engine="openvin")
+
+
+def test_a_graph_runs_as_it_did_elsewhere(image_source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor that has the precision, in it; on any other, and without that engine, in fp32."""
+    feeds, graphs = probe(image_source).feeds[0], {"fp32": image_source.graph}
+    true = open_graph(image_source.graph, ["head.mean"]).run(feeds)[0]
+    opened: list[tuple[str, str]] = []
+
+    class Spy(OpenVino):
+        able: tuple[Precision, ...] = ("fp32",)
+
+        def precisions(self) -> tuple[Precision, ...]:
+            return self.able
+
+        def open(self, graph: Path, outputs: Sequence[str], precision: Precision, threads: int) -> Session:
+            opened.append(("openvino", precision))
+            return super().open(graph, outputs, "fp32", threads)  # runs on every processor
+
+    get = registry.get
+    monkeypatch.setattr(registry, "get", lambda group, name: Spy() if name == "openvino" else get(group, name))
+    elsewhere = open_like(graphs, ["head.mean"], engine="openvino", precision="bf16")
+    np.testing.assert_array_equal(elsewhere.run(feeds)[0], true)
+    gone = open_like(graphs, ["head.mean"], engine="a-plug-in", precision="bf16")
+    np.testing.assert_array_equal(gone.run(feeds)[0], true)
+    assert opened == []
+    monkeypatch.setattr(Spy, "able", ("fp32", "bf16"))
+    here = open_like(graphs, ["head.mean"], engine="openvino", precision="bf16")
+    np.testing.assert_allclose(here.run(feeds)[0], true, atol=1e-4)
+    assert opened == [("openvino", "bf16")]
 
 
 def test_no_engine_at_all(image_source: Source) -> None:

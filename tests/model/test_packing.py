@@ -143,6 +143,7 @@ def test_a_graph_that_reaches_outside_is_refused(tmp_path):
     write_archive(tmp_path / "hostile.headstart", parts)
     view = {
         "kind": "source",
+        "engine": "onnxruntime",
         "precision": "fp32",
         "input": {"kind": "image", "size": 32, "mean": [0, 0, 0], "std": [1, 1, 1]},
         "taps": [{"name": "t", "depth": 0, "pooling": "mean", "width": 1}],

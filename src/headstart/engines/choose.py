@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headstart import registry
@@ -14,7 +14,7 @@ from headstart.errors import EngineError, HeadstartError
 from headstart.progress import SILENT, Progress
 from headstart.sources.base import Source
 
-__all__ = ["Choice", "Measured", "choose", "fastest", "measure", "open_graph", "open_session"]
+__all__ = ["Choice", "Measured", "choose", "fastest", "measure", "open_graph", "open_like", "open_session"]
 
 WORTH = 1.1
 """How many times faster than the best fp32 engine a lower precision must be to be chosen."""
@@ -94,3 +94,24 @@ def open_graph(
     if reason := chosen.unavailable():
         raise EngineError(f"{name} cannot run here: {reason}")
     return chosen.open(graph, outputs, precision, threads)
+
+
+def open_like(
+    graphs: Mapping[Precision, Path], outputs: Sequence[str], *, engine: str, precision: Precision
+) -> Session:
+    """Open a graph as it ran elsewhere, where this machine can; else in fp32 on ONNX Runtime, to which it was true.
+
+    Args:
+        graphs: the graph for "fp32", and its quantised form for "int8" where there is one.
+        engine: the engine that ran it; a plug-in that is not installed here is no mistake.
+        precision: what it computed in.
+
+    Raises:
+        EngineError: ONNX Runtime cannot run the graph.
+    """
+    if precision != "fp32" and engine in registry.names(GROUP):
+        able: Engine = registry.get(GROUP, engine)
+        if able.device == "cpu" and able.unavailable() is None and precision in able.precisions():
+            graph = graphs.get(precision, graphs["fp32"])
+            return open_graph(graph, outputs, engine=engine, precision=precision)
+    return open_graph(graphs["fp32"], outputs)

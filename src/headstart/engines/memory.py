@@ -44,9 +44,18 @@ def key(source: Source) -> str:
     """What a choice holds for: this source on this processor with these versions of the runtimes."""
     here = processor()
     gpu = "gpu" if gpu_present() else "no gpu"
+    native = f"bf16 {here.bf16}, int8 {here.int8}"  # clouds give processors of several generations one name
     versions = [f"{name} {_version(name)}" for name in _RUNTIMES]
     return " | ".join(
-        [source.fingerprint, here.name, f"{here.cores} cores", gpu, *versions, *registry.names("headstart.engines")]
+        [
+            source.fingerprint,
+            here.name,
+            f"{here.cores} cores",
+            native,
+            gpu,
+            *versions,
+            *registry.names("headstart.engines"),
+        ]
     )
 
 

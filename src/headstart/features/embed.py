@@ -94,7 +94,8 @@ def _open_caches(source: Source, choice: Choice, progress: Progress, stack: Exit
             progress.say(line)
         told.append(line)
 
-    identity = f"{source.fingerprint} v{PREPROCESSING_VERSION} {choice.precision}"
+    how = "fp32" if choice.precision == "fp32" else f"{choice.engine} {choice.precision}"
+    identity = f"{source.fingerprint} v{PREPROCESSING_VERSION} {how}"
     rows = stack.enter_context(open_cache(Space(source.name, identity, source.width, "float16"), say=say))
     if source.modality == "text":
         return _Caches(rows)

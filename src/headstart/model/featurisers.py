@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,19 +43,26 @@ class Featuriser(Protocol):
 
 @dataclass(eq=False)
 class SourceFeaturiser:
-    """A frozen graph and how to prepare its input. The graph is opened at first use."""
+    """A frozen graph and how to prepare its input. The graph is opened at first use.
 
-    graph: Path
+    Attributes:
+        graphs: the graph for "fp32", and its quantised form for "int8" where it was fitted on that.
+        engine, precision: what computed the features that the head was fitted on.
+    """
+
+    graphs: Mapping[Precision, Path]
     tokenizer: Path | None
     input: SourceInput
     taps: tuple[Tap, ...]
+    engine: str
     precision: Precision
 
     @cached_property
     def _encoder(self) -> Encoder:
-        from headstart.engines.choose import open_graph
+        from headstart.engines.choose import open_like
 
-        session = open_graph(self.graph, [tap.name for tap in self.taps], precision=self.precision)
+        names = [tap.name for tap in self.taps]
+        session = open_like(self.graphs, names, engine=self.engine, precision=self.precision)
         return Encoder(session, self.input, self.taps, self.tokenizer, workers=os.cpu_count() or 1)
 
     def apply(self, items: Items) -> Block:

@@ -5,6 +5,7 @@
     report.json              the evidence of the fit, without wall-clock times
     head.safetensors         the head's arrays
     view-K.onnx              kind "source": the frozen graph, cut down to the taps in use
+    view-K.int8.onnx         the same, quantised, where the features were computed in int8
     view-K.tokenizer.json    text sources: the tokenizer
     view-K.safetensors       kinds "tfidf" and "rows": what was fitted on the training items
 
@@ -33,6 +34,11 @@ def graph_member(view: int) -> str:
     return f"view-{view}.onnx"
 
 
+def int8_member(view: int) -> str:
+    """The quantised ONNX member of a view."""
+    return f"view-{view}.int8.onnx"
+
+
 def tokenizer_member(view: int) -> str:
     """The tokenizer member of a view."""
     return f"view-{view}.tokenizer.json"
@@ -49,7 +55,7 @@ class ModelCard:
 
     Attributes:
         views: for each view its kind and settings; for kind "source" also source, fingerprint, licence, origin,
-            precision, input and taps.
+            engine, precision, input and taps.
         head: {"kind", "settings"}.
         columns: the feature columns of a table model, in order.
         input: the table column that held the items, or None.

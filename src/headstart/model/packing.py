@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from headstart import registry
+from headstart.engines.base import Precision
+from headstart.engines.memory import Choice
 from headstart.errors import ArtefactError, OptionError, SourceError
 from headstart.evidence.calibration import Calibration
 from headstart.heads.base import FittedHead, HeadState
@@ -24,14 +26,14 @@ from headstart.plan.views import ViewState
 
 
 def write(
-    path: Path, fitted: Fitted, card: Mapping[str, Any], report: Mapping[str, Any], precisions: Mapping[str, str]
+    path: Path, fitted: Fitted, card: Mapping[str, Any], report: Mapping[str, Any], choices: Mapping[str, Choice]
 ) -> None:
     """Write a fitted candidate as an artefact.
 
     Args:
         card: the ModelCard fields that the fit knows: name, modality, task, classes, columns, input, data, versions.
         report: the evidence, without wall-clock times.
-        precisions: source name -> precision its features were computed in.
+        choices: source name -> the engine and precision its features were computed in.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -39,7 +41,7 @@ def write(
     from safetensors.numpy import save as save_arrays
 
     parts: dict[str, bytes | Path] = {}
-    views = [_pack_view(k, state, precisions, parts) for k, state in enumerate(fitted.view.states())]
+    views = [_pack_view(k, state, choices, parts) for k, state in enumerate(fitted.view.states())]
     head = fitted.head.state()
     parts[layout.HEAD] = save_arrays({name: np.ascontiguousarray(array) for name, array in head.arrays.items()})
     whole = ModelCard(
@@ -54,7 +56,7 @@ def write(
 
 
 def _pack_view(
-    k: int, state: ViewState, precisions: Mapping[str, str], parts: dict[str, bytes | Path]
+    k: int, state: ViewState, choices: Mapping[str, Choice], parts: dict[str, bytes | Path]
 ) -> dict[str, Any]:
     from safetensors.numpy import save as save_arrays
 
@@ -65,9 +67,10 @@ def _pack_view(
     if state.arrays:
         parts[layout.arrays_member(k)] = save_arrays({n: np.ascontiguousarray(a) for n, a in state.arrays.items()})
     if state.source is not None:
-        source, precision = state.source, precisions[state.source.name]
-        graph = quantised(source) if precision == "int8" else source.graph
-        parts[layout.graph_member(k)] = pack(source, state.taps, graph)
+        source, choice = state.source, choices[state.source.name]
+        parts[layout.graph_member(k)] = pack(source, state.taps)
+        if choice.precision == "int8":
+            parts[layout.int8_member(k)] = pack(source, state.taps, quantised(source))
         if source.modality == "text":
             parts[layout.tokenizer_member(k)] = source.tokenizer
         described |= {
@@ -75,7 +78,8 @@ def _pack_view(
             "origin": source.origin,
             "licence": source.licence,
             "fingerprint": source.fingerprint,
-            "precision": precision,
+            "engine": choice.engine,
+            "precision": choice.precision,
             "input": layout.input_json(source.input),
             "taps": [asdict(tap) for tap in state.taps],
         }
@@ -110,9 +114,13 @@ def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) 
             taps, described = layout.parse_taps(view["taps"]), layout.parse_input(view["input"])
             text = described.kind == "text"
             tokenizer = archive.extract(layout.tokenizer_member(k), folder) if text else None
-            graph = archive.extract(layout.graph_member(k), folder)
-            check_graph(graph)
-            return SourceFeaturiser(graph, tokenizer, described, taps, layout.parse_precision(view["precision"]))
+            engine, precision = str(view["engine"]), layout.parse_precision(view["precision"])
+            graphs: dict[Precision, Path] = {"fp32": archive.extract(layout.graph_member(k), folder)}
+            if precision == "int8":
+                graphs["int8"] = archive.extract(layout.int8_member(k), folder)
+            for graph in graphs.values():
+                check_graph(graph)
+            return SourceFeaturiser(graphs, tokenizer, described, taps, engine, precision)
         if kind == "hog":
             return HogFeaturiser()
         if kind == "tfidf":

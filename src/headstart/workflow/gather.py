@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.dataset import Dataset, Skipped
-from headstart.engines.base import Precision
 from headstart.engines.choose import Choice, choose
 from headstart.errors import DataError, OptionError
 from headstart.features.blocks import Features
@@ -29,14 +28,14 @@ class Gathered:
     Attributes:
         sources: a view a source, of all its taps.
         plain: the view that needs no source.
-        precisions: source name -> precision its features were computed in.
+        choices: source name -> the engine and precision its features were computed in.
         notes: what the user should know.
     """
 
     dataset: Dataset
     sources: tuple[SourceView, ...]
     plain: View
-    precisions: dict[str, Precision]
+    choices: dict[str, Choice]
     notes: tuple[str, ...]
 
 
@@ -63,8 +62,8 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
     )
     plain = _plain_view(dataset, seen.described)
     clock.lap("describe")
-    precisions = {source.name: choice.precision for source, choice in zip(opened, choices, strict=True)}
-    return Gathered(dataset, views, plain, precisions, notes)
+    chosen = {source.name: choice for source, choice in zip(opened, choices, strict=True)}
+    return Gathered(dataset, views, plain, chosen, notes)
 
 
 def _names(dataset: Dataset, options: FitOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -143,7 +143,7 @@ def _write(path: Path, fitted: Fitted, gathered: Gathered, options: FitOptions, 
 
     unchecked = path.with_name(f".{path.name}.{os.getpid()}.unchecked")
     try:
-        write(unchecked, fitted, _card(gathered.dataset, options), report, gathered.precisions)
+        write(unchecked, fitted, _card(gathered.dataset, options), report, gathered.choices)
         _check(unchecked, gathered.dataset, fitted)
         os.replace(unchecked, path)
     finally:
