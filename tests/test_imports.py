@@ -25,8 +25,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "features": ("data", "sources", "engines"),
     "heads": (),
     "evidence": ("heads",),
-    "plan": ("data", "sources", "engines", "features", "heads", "evidence"),
-    "model": ("data", "sources", "engines", "features", "heads", "evidence", "plan"),
+    "adapt": ("data", "sources", "engines", "features", "heads", "evidence"),
+    "plan": ("data", "sources", "engines", "features", "heads", "evidence", "adapt"),
+    "model": ("data", "sources", "engines", "features", "heads", "evidence", "adapt", "plan"),
 }
 _BELOW_FACES = tuple(layer for layer in ALLOWED if layer not in FOUNDATION)
 ALLOWED |= {
