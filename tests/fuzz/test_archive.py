@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from headstart.archive.container import open_archive, write_archive
 from headstart.errors import ArtefactError
-from headstart.model.archive import open_archive, write_archive
 
 ROUNDS = 150
 PARTS: dict[str, bytes | Path] = {

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 import headstart as hs
+from headstart.archive import names
+from headstart.archive.container import open_archive, write_archive
 from headstart.errors import ArtefactError
 from headstart.model import layout
-from headstart.model.archive import open_archive, write_archive
 from headstart.model.layout import ModelCard
 from headstart.optional import has
 from headstart.workflow import FitOptions, fit
@@ -43,7 +44,7 @@ def rewritten(path, tmp_path, **changes):
     with open_archive(path) as archive:
         parts = {name: archive.bytes(name) for name in archive.names if name != "manifest.json"}
     for name, change in changes.items():
-        member = {"card": layout.CARD}[name]
+        member = {"card": names.CARD}[name]
         value = json.loads(parts[member])
         change(value)
         parts[member] = json.dumps(value).encode()
@@ -98,7 +99,7 @@ def test_taps_that_are_not_taps_are_refused(value):
 
 def test_a_card_goes_through_json(saved):
     with open_archive(saved) as archive:
-        card = ModelCard.parse(archive.json(layout.CARD))
+        card = ModelCard.parse(archive.json(names.CARD))
     assert ModelCard.parse(json.loads(json.dumps(card.json()))) == card
 
 

@@ -4,8 +4,8 @@
     model.json               ModelCard: task, classes, views, head settings, calibration, provenance
     report.json              the evidence of the fit, without wall-clock times
     head.safetensors         the head's arrays
-    view-K.onnx              kind "source": the frozen graph, cut down to the taps in use
-    view-K.int8.onnx         the same, quantised, where the features were computed in int8
+    view-K.onnx              kind "source": the frozen graph, cut down to the taps in use and those on the way to them
+    view-K.int8.onnx         the taps in use, quantised, where the features were computed in int8
     view-K.tokenizer.json    text sources: the tokenizer
     view-K.safetensors       kinds "tfidf" and "rows": what was fitted on the training items
 
@@ -18,35 +18,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast, get_args
 
+from headstart.archive.names import CARD
 from headstart.data.dataset import MODALITIES, Modality
 from headstart.engines.base import Precision
-from headstart.errors import ArtefactError
-from headstart.sources.base import ImageInput, SourceInput, Tap, TextInput
+from headstart.errors import ArtefactError, SourceError
+from headstart.sources.base import Ancestor, ImageInput, SourceInput, Tap, TextInput
+from headstart.sources.lineage import read_lineage
 from headstart.tasks import TASKS, Task
-
-CARD = "model.json"
-REPORT = "report.json"
-HEAD = "head.safetensors"
-
-
-def graph_member(view: int) -> str:
-    """The ONNX member of a view."""
-    return f"view-{view}.onnx"
-
-
-def int8_member(view: int) -> str:
-    """The quantised ONNX member of a view."""
-    return f"view-{view}.int8.onnx"
-
-
-def tokenizer_member(view: int) -> str:
-    """The tokenizer member of a view."""
-    return f"view-{view}.tokenizer.json"
-
-
-def arrays_member(view: int) -> str:
-    """The arrays member of a view."""
-    return f"view-{view}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -55,12 +33,13 @@ class ModelCard:
 
     Attributes:
         views: for each view its kind and settings; for kind "source" also source, fingerprint, licence, origin,
-            engine, precision, input and taps.
+            engine, precision, input, taps (those in use, in column order) and kept (every tap that the graph yields).
         head: {"kind", "settings"}.
         columns: the feature columns of a table model, in order.
         input: the table column that held the items, or None.
         data: what it was fitted on: name, n, seed.
         versions: of headstart and the libraries that computed it.
+        lineage: what it was made from, nearest first; empty where nothing was transferred.
     """
 
     name: str
@@ -74,6 +53,7 @@ class ModelCard:
     input: str | None
     data: Mapping[str, Any]
     versions: Mapping[str, str]
+    lineage: tuple[Ancestor, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -107,7 +87,11 @@ class ModelCard:
         if not whole:
             raise ArtefactError(f"{CARD}: task, modality, classes or views are not what they should be: damaged file")
         fields: dict[str, Any] = {key: tuple(value[key]) if kinds[key] is list else value[key] for key in kinds}
-        return cls(**fields)
+        try:
+            lineage = read_lineage(value.get("lineage", []), CARD)  # absent in files of the first days
+        except SourceError as error:
+            raise ArtefactError(f"{error}: damaged file") from None
+        return cls(**fields, lineage=lineage)
 
 
 def _is_described(value: Any) -> bool:

@@ -22,6 +22,7 @@ from headstart.heads.base import FittedHead
 from headstart.model.featurisers import Failures, Featuriser, Items, join
 from headstart.model.layout import ModelCard
 from headstart.progress import SILENT, Progress
+from headstart.sources.base import Ancestor
 from headstart.tasks import Target
 
 # Items that are prepared and predicted together: bounds memory, keeps lines coming.
@@ -55,6 +56,11 @@ class Model:
     def evidence(self) -> dict[str, Any]:
         """Every number of the fit's report, with intervals: candidates, baseline, verdict."""
         return self.report
+
+    @property
+    def lineage(self) -> tuple[Ancestor, ...]:
+        """What it was made from, nearest first; empty where nothing was transferred."""
+        return self.card.lineage
 
     def probabilities(self, items: Items) -> tuple[NDArray[np.float64], Failures]:
         """Calibrated probabilities of items.

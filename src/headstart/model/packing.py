@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 
 from headstart import registry
+from headstart.archive import names
+from headstart.archive.container import Archive, open_archive, write_archive
 from headstart.engines.base import Precision
 from headstart.engines.memory import Choice
 from headstart.errors import ArtefactError, OptionError, SourceError
 from headstart.evidence.calibration import Calibration
 from headstart.heads.base import FittedHead, HeadState
 from headstart.model import layout
-from headstart.model.archive import Archive, open_archive, write_archive
 from headstart.model.featurisers import Featuriser, HogFeaturiser, RowsFeaturiser, SourceFeaturiser, TfidfFeaturiser
 from headstart.model.layout import ModelCard
 from headstart.model.model import Model
 from headstart.model.temporary import TemporaryFolder
 from headstart.plan.crossfit import Fitted
 from headstart.plan.views import ViewState
+from headstart.sources.lineage import descent
 
 
 def write(
@@ -41,17 +43,19 @@ def write(
     from safetensors.numpy import save as save_arrays
 
     parts: dict[str, bytes | Path] = {}
-    views = [_pack_view(k, state, choices, parts) for k, state in enumerate(fitted.view.states())]
+    states = fitted.view.states()
+    views = [_pack_view(k, state, choices, parts) for k, state in enumerate(states)]
     head = fitted.head.state()
-    parts[layout.HEAD] = save_arrays({name: np.ascontiguousarray(array) for name, array in head.arrays.items()})
+    parts[names.HEAD] = save_arrays({name: np.ascontiguousarray(array) for name, array in head.arrays.items()})
     whole = ModelCard(
         **card,
         views=tuple(views),
         head={"kind": head.kind, "settings": dict(head.settings)},
         calibration=fitted.calibration.state(),
+        lineage=descent(state.source for state in states if state.source is not None),
     )
-    parts[layout.CARD] = _json(whole.json())
-    parts[layout.REPORT] = _json(report)
+    parts[names.CARD] = _json(whole.json())
+    parts[names.REPORT] = _json(report)
     write_archive(path, parts)
 
 
@@ -61,18 +65,19 @@ def _pack_view(
     from safetensors.numpy import save as save_arrays
 
     from headstart.engines.quantise import quantised
-    from headstart.sources.pack import pack
+    from headstart.sources.pack import on_the_way, pack
 
     described: dict[str, Any] = {"kind": state.kind, "settings": dict(state.settings)}
     if state.arrays:
-        parts[layout.arrays_member(k)] = save_arrays({n: np.ascontiguousarray(a) for n, a in state.arrays.items()})
+        parts[names.arrays_member(k)] = save_arrays({n: np.ascontiguousarray(a) for n, a in state.arrays.items()})
     if state.source is not None:
         source, choice = state.source, choices[state.source.name]
-        parts[layout.graph_member(k)] = pack(source, state.taps)
+        kept = on_the_way(source, state.taps)  # not read here, but what learns from this model can choose among them
+        parts[names.graph_member(k)] = pack(source, kept)
         if choice.precision == "int8":
-            parts[layout.int8_member(k)] = pack(source, state.taps, quantised(source))
+            parts[names.int8_member(k)] = pack(source, state.taps, quantised(source))
         if source.modality == "text":
-            parts[layout.tokenizer_member(k)] = source.tokenizer
+            parts[names.tokenizer_member(k)] = source.tokenizer
         described |= {
             "source": source.name,
             "origin": source.origin,
@@ -82,6 +87,7 @@ def _pack_view(
             "precision": choice.precision,
             "input": layout.input_json(source.input),
             "taps": [asdict(tap) for tap in state.taps],
+            "kept": [asdict(tap) for tap in kept],
         }
     return described
 
@@ -93,8 +99,8 @@ def load(path: str | Path) -> Model:
         ArtefactError: the file is missing, damaged, hostile, or from a later version.
     """
     with open_archive(Path(path)) as archive:
-        card = ModelCard.parse(archive.json(layout.CARD))
-        report = archive.json(layout.REPORT)
+        card = ModelCard.parse(archive.json(names.CARD))
+        report = archive.json(names.REPORT)
         folder = TemporaryFolder()
         views = tuple(_open_view(k, view, archive, folder.path) for k, view in enumerate(card.views))
         head = _open_head(card, archive)
@@ -113,11 +119,11 @@ def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) 
 
             taps, described = layout.parse_taps(view["taps"]), layout.parse_input(view["input"])
             text = described.kind == "text"
-            tokenizer = archive.extract(layout.tokenizer_member(k), folder) if text else None
+            tokenizer = archive.extract(names.tokenizer_member(k), folder) if text else None
             engine, precision = str(view["engine"]), layout.parse_precision(view["precision"])
-            graphs: dict[Precision, Path] = {"fp32": archive.extract(layout.graph_member(k), folder)}
+            graphs: dict[Precision, Path] = {"fp32": archive.extract(names.graph_member(k), folder)}
             if precision == "int8":
-                graphs["int8"] = archive.extract(layout.int8_member(k), folder)
+                graphs["int8"] = archive.extract(names.int8_member(k), folder)
             for graph in graphs.values():
                 check_graph(graph)
             return SourceFeaturiser(graphs, tokenizer, described, taps, engine, precision)
@@ -126,11 +132,11 @@ def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) 
         if kind == "tfidf":
             from headstart.features.tfidf import Vocabulary
 
-            return TfidfFeaturiser(Vocabulary.restore(archive.arrays(layout.arrays_member(k)), view["settings"]))
+            return TfidfFeaturiser(Vocabulary.restore(archive.arrays(names.arrays_member(k)), view["settings"]))
         if kind == "rows":
             from headstart.features.rows import RowScaler
 
-            return RowsFeaturiser(RowScaler.restore(archive.arrays(layout.arrays_member(k)), view["settings"]))
+            return RowsFeaturiser(RowScaler.restore(archive.arrays(names.arrays_member(k)), view["settings"]))
     except SourceError as error:
         raise ArtefactError(f"view {k}: {error}: damaged file") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -142,7 +148,7 @@ def _open_head(card: ModelCard, archive: Archive) -> FittedHead:
     try:
         kind, settings = card.head["kind"], card.head["settings"]
         head = registry.get("headstart.heads", kind)
-        fitted: FittedHead = head.restore(HeadState(kind, archive.arrays(layout.HEAD), settings))
+        fitted: FittedHead = head.restore(HeadState(kind, archive.arrays(names.HEAD), settings))
     except OptionError:
         raise ArtefactError(
             f"its head is of unknown kind {kind!r}: upgrade headstart, or install its plug-in"

@@ -67,6 +67,32 @@ class Tap:
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """The labelled data of a fit, as far as a file that travels may tell: `name` is no path, `classes` their count."""
+
+    name: str
+    n: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One model in the descent of another.
+
+    Attributes:
+        sha256: hex; of the .headstart file, or the fingerprint of a source that no fit made.
+        strategy: how the fit learned it; None for a source that no fit made, as is `data`.
+    """
+
+    name: str
+    sha256: str
+    origin: str
+    licence: str
+    strategy: str | None = None
+    data: TrainedOn | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """An exported source on disk.
 
@@ -74,6 +100,8 @@ class Source:
         fingerprint: sha256 hex over graph, tokenizer, input description and taps; same fingerprint, same features.
         directory: holds GRAPH_FILE, SOURCE_FILE and, for text, TOKENIZER_FILE.
         taps: in graph output order, shallow first. The taps of the greatest depth are "the last layer".
+        lineage: itself, then what it was made from, nearest first. That of a source whose weights a fit has just moved
+            starts with what they were moved from: the model that it becomes part of is what goes before.
     """
 
     name: str
@@ -85,6 +113,7 @@ class Source:
     directory: Path
     input: SourceInput
     taps: tuple[Tap, ...]
+    lineage: tuple[Ancestor, ...] = ()
 
     @property
     def graph(self) -> Path:
@@ -119,7 +148,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Exported:
-    """What a provider says of the graph it wrote; the catalogue adds the fingerprint and files it."""
+    """What a provider says of the graph it wrote; the catalogue adds the fingerprint and files it.
+
+    Attributes:
+        lineage: as of Source; empty where no fit made it.
+    """
 
     name: str
     modality: Modality
@@ -128,6 +161,7 @@ class Exported:
     parameters: int
     input: SourceInput
     taps: tuple[Tap, ...]
+    lineage: tuple[Ancestor, ...] = ()
 
 
 class Provider(Protocol):

@@ -30,7 +30,9 @@ GROUP = "headstart.providers"
 _UNFINISHED = ".exporting-"
 _ABANDONED_AFTER = 24 * 3600.0
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR}
-_FORMS = "timm/NAME, ORG/NAME of a text encoder, a folder with either, or a FILE.onnx with its FILE.json"
+_FORMS = (
+    "timm/NAME, ORG/NAME of a text encoder, a folder with either, a FILE.onnx with its FILE.json, or a FILE.headstart"
+)
 
 
 def entries() -> list[Entry]:

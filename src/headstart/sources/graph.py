@@ -127,14 +127,12 @@ def strip(model: onnx.ModelProto) -> None:
     Paths of the exporting machine must not travel in a model, and equal graphs should be equal bytes.
     """
     del model.metadata_props[:], model.graph.value_info[:], model.graph.metadata_props[:]
-    model.doc_string = model.graph.doc_string = model.domain = ""
-    model.producer_name, model.producer_version, model.model_version = "headstart", "", 0
-    for node in model.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for tensor in model.graph.initializer:
-        tensor.doc_string = ""
-        del tensor.metadata_props[:]
+    model.producer_name = "headstart"
+    for field in ("producer_version", "model_version", "domain"):
+        model.ClearField(field)  # an empty field that is set has other bytes than one that is not
+    for part in (model, model.graph, *model.graph.node, *model.graph.initializer):
+        part.ClearField("doc_string")
+        del part.metadata_props[:]
 
 
 def write(model: onnx.ModelProto, directory: Path) -> None:

@@ -1,6 +1,6 @@
 """What is written about an exported source: source.json, and the fingerprint that names its features.
 
-source.json     name, modality, origin, licence, parameters, input, taps, fingerprint, files (their bytes)
+source.json     name, modality, origin, licence, parameters, input, taps, lineage, fingerprint, files (their bytes)
 graph.onnx      the frozen graph
 tokenizer.json  texts only
 """
@@ -18,6 +18,7 @@ from headstart.sources.base import (
     GRAPH_FILE,
     SOURCE_FILE,
     TOKENIZER_FILE,
+    Ancestor,
     Exported,
     ImageInput,
     Interpolation,
@@ -30,6 +31,7 @@ from headstart.sources.base import (
     TextInput,
 )
 from headstart.sources.files import Fields, read_object, sha256_of
+from headstart.sources.lineage import read_lineage
 
 _MOST_TAPS = 1024
 
@@ -66,7 +68,9 @@ def source_from_directory(directory: Path) -> Source:
         SourceError: the record is missing or wrong, or a file does not have the recorded size.
     """
     path = directory / SOURCE_FILE
-    fields = Fields(read_object(path), str(path))
+    record = read_object(path)
+    lineage = read_lineage(record.pop("lineage", []), str(path))
+    fields = Fields(record, str(path))
     modality: Modality = fields.text("modality", choices=get_args(Modality))  # type: ignore[assignment]
     description = Fields(fields.mapping("input"), f"{path}: input")
     source = Source(
@@ -78,8 +82,10 @@ def source_from_directory(directory: Path) -> Source:
         fingerprint=fields.text("fingerprint", longest=64),
         directory=directory,
         input=read_input(description, modality),
-        taps=tuple(_read_tap(tap, str(path)) for tap in fields.mappings("taps", most=_MOST_TAPS)),
+        taps=read_taps(fields, "taps", str(path)),
     )
+    own = Ancestor(source.name, source.fingerprint, source.origin, source.licence)
+    source = replace(source, lineage=lineage or (own,))
     sizes = Fields(fields.mapping("files"), f"{path}: files")
     fields.finish(others=False)
     description.text("kind", choices=(modality,))
@@ -127,6 +133,15 @@ def read_input(fields: Fields, modality: Modality) -> SourceInput:
         pad_id=fields.integer("pad_id", 0, low=0, high=1 << 30),
         prefix=fields.text("prefix", ""),
     )
+
+
+def read_taps(fields: Fields, key: str, where: str) -> tuple[Tap, ...]:
+    """The taps that `key` lists.
+
+    Raises:
+        SourceError: one of them is not a tap; `fields` has the mistake where there are none.
+    """
+    return tuple(_read_tap(tap, where) for tap in fields.mappings(key, most=_MOST_TAPS))
 
 
 def _read_tap(values: dict[str, object], where: str) -> Tap:

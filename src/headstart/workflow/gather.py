@@ -17,6 +17,7 @@ from headstart.features.blocks import Features
 from headstart.plan.views import HogView, RowsView, SourceView, TfidfView, View
 from headstart.progress import Progress
 from headstart.sources.base import Source
+from headstart.workflow.ancestry import remarks
 from headstart.workflow.clock import Clock
 from headstart.workflow.options import FitOptions
 
@@ -48,9 +49,10 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
         DataError: too little is left when the unreadable items are gone.
     """
     names, notes = _names(dataset, options)
+    opened = _open(dataset, names, progress)
+    notes += remarks(opened, dataset.name, len(dataset))
     for note in notes:
         progress.say(note)
-    opened = _open(dataset, names, progress)
     clock.lap("sources")
     choices = [choose(source, progress=progress) for source in opened]
     clock.lap("engines")
@@ -86,7 +88,7 @@ def _names(dataset: Dataset, options: FitOptions) -> tuple[tuple[str, ...], tupl
 def _open(dataset: Dataset, names: Sequence[str], progress: Progress) -> list[Source]:
     from headstart.sources.catalogue import open_source
 
-    opened = []
+    opened: list[Source] = []
     for name in names:
         source = open_source(name, progress=progress)
         if source.modality != dataset.modality:
@@ -94,7 +96,13 @@ def _open(dataset: Dataset, names: Sequence[str], progress: Progress) -> list[So
                 f"source {source.name} reads {source.modality}s, but {dataset.name} holds {dataset.modality}s: "
                 f"`headstart sources` lists those for {dataset.modality}s"
             )
-        opened.append(source)
+        twin = next((other for other in opened if other.name == source.name), None)
+        if twin is not None and twin.fingerprint != source.fingerprint:
+            raise OptionError(
+                f"two sources have the name {source.name}: rename the file of one, so that reports tell them apart"
+            )
+        if twin is None:
+            opened.append(source)
     return opened
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from headstart.data.dataset import Dataset
@@ -10,12 +12,22 @@ from headstart.evidence.metrics import PRIMARY
 from headstart.plan.crossfit import Problem
 from headstart.plan.decision import Decision
 from headstart.plan.race import Race, Scored
+from headstart.sources.base import Ancestor
 
 
 def build_report(
-    dataset: Dataset, problem: Problem, decision: Decision, race: Race, notes: tuple[str, ...]
+    dataset: Dataset,
+    problem: Problem,
+    decision: Decision,
+    race: Race,
+    notes: tuple[str, ...],
+    lineage: Sequence[Ancestor],
 ) -> dict[str, Any]:
-    """Everything that was measured, as plain JSON values. Field names are a contract."""
+    """Everything that was measured, as plain JSON values. Field names are a contract.
+
+    Args:
+        lineage: what the chosen model was made from, nearest first.
+    """
     target = problem.target
     candidates = [_candidate(scored, problem) for scored in race.scored]
     chosen = decision.chosen.candidate
@@ -35,6 +47,7 @@ def build_report(
         "estimate": {**decision.estimate.interval.json(), "naive": decision.estimate.naive},
         "optimism": decision.estimate.optimism,
         "verdict": decision.verdict.json(),
+        "lineage": [asdict(ancestor) for ancestor in lineage],
         "skipped": [{"id": item.id, "reason": item.reason} for item in dataset.skipped],
         "notes": [*dataset.notes, *notes, *race.skipped],
     }

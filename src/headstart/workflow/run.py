@@ -18,6 +18,7 @@ from headstart.plan.crossfit import Fitted, Problem, fit_all
 from headstart.plan.decision import Decision, decide
 from headstart.plan.race import Race, run_all
 from headstart.progress import SILENT, Progress
+from headstart.sources.lineage import descent
 from headstart.workflow.clock import Clock
 from headstart.workflow.gather import Gathered, gather
 from headstart.workflow.options import FitOptions
@@ -129,7 +130,8 @@ def _ship(
     if path is None:
         owner = TemporaryFolder()
         path = owner.path / "model.headstart"
-    report = build_report(dataset, problem, decision, race, gathered.notes)
+    lineage = descent(state.source for state in fitted.view.states() if state.source is not None)
+    report = build_report(dataset, problem, decision, race, gathered.notes, lineage)
     clock.lap("report")
     _write(path, fitted, gathered, options, without_times(report))
     clock.lap("save")

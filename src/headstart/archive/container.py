@@ -25,8 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from headstart.archive.members import MAX_FILE_BYTES, MAX_MEMBERS, Member, check_name, read_members
 from headstart.errors import ArtefactError, StorageError
-from headstart.model.members import MAX_FILE_BYTES, MAX_MEMBERS, Member, check_name, read_members
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from headstart.archive import container as module
+from headstart.archive.container import MANIFEST, open_archive, write_archive
 from headstart.errors import ArtefactError, StorageError
-from headstart.model import archive as module
-from headstart.model.archive import MANIFEST, open_archive, write_archive
 
 ARRAYS = {"coef": np.arange(6, dtype=np.float64).reshape(2, 3), "classes": np.array([1, 2], dtype=np.int64)}
 
