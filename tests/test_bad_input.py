@@ -7,11 +7,13 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
 import time
 import zlib
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -225,12 +227,23 @@ def test_ctrl_c_ends_at_once_and_a_rerun_resumes(tmp_path):
             Image.fromarray(pixels).save(tmp_path / "many" / name / f"{k}.png")
     command = [sys.executable, "-m", "headstart.cli.main", "fit", str(tmp_path / "many"), "--json"]
     running = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "m.headstart")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--out", str(tmp_path / "m.headstart")],
+        env={**os.environ, "HEADSTART_HOME": str(tmp_path / "home")},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    time.sleep(4)
+    features = tmp_path / "home" / "features"
+    while running.poll() is None and not (features.is_dir() and any(features.iterdir())):
+        time.sleep(0.05)  # however fast the machine is, embedding has begun when its cache is there, and not ended
+    time.sleep(1)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=20)
     assert running.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err
     assert not (tmp_path / "m.headstart").exists()
+    (cache,) = features.glob("efficientnet_lite0-*.sqlite")
+    with closing(sqlite3.connect(cache)) as database:
+        (kept,) = database.execute("SELECT COUNT(*) FROM rows").fetchone()
+    assert 0 < kept < 800, "what was embedded before the interruption is in the cache, and it was not everything"
