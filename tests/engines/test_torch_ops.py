@@ -69,6 +69,38 @@ def test_an_operator(tmp_path: Path, operator: str, extra: list[Any], attributes
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("sizes", [None, [3, 2, 1]])
+def test_split_gives_each_part(tmp_path: Path, sizes: list[int] | None) -> None:
+    constants = [numpy_helper.from_array(np.array(sizes), "sizes")] if sizes else []
+    attributes = {} if sizes else {"num_outputs": 3}
+    node = helper.make_node("Split", ["x", *[c.name for c in constants]], ["a", "b", "c"], axis=2, **attributes)
+    sum_ = helper.make_node("ReduceSum", ["c"], ["y"], keepdims=0)
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "b", "y")]
+    graph = helper.make_graph([node, sum_], "parts", info[:1], info[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, str(tmp_path / "parts.onnx"))
+    wanted = ReferenceEvaluator(model).run(["b", "y"], {"x": X})
+    got = TorchCuda("cpu").open(tmp_path / "parts.onnx", ["b", "y"], "fp32", 1).run({"x": X})
+    for one, reference in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one, reference, rtol=1e-5, atol=1e-5)
+
+
+def test_one_side_of_a_shape(tmp_path: Path) -> None:
+    """A number without axes, gathered from a vector: exported transformers reshape by it."""
+    constant = numpy_helper.from_array(np.array(0), "zero")
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "zero"], ["n"]),
+        helper.make_node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "f"], ["y"]),
+    ]
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "sides", info[:1], info[1:], [constant])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), str(tmp_path / "one.onnx"))
+    (got,) = TorchCuda("cpu").open(tmp_path / "one.onnx", ["y"], "fp32", 1).run({"x": X})
+    np.testing.assert_allclose(got, 2 * X, rtol=1e-6)
+
+
 def test_an_operator_that_is_not_there(tmp_path: Path) -> None:
     write(tmp_path / "one.onnx", "Sin", [], {})
     with pytest.raises(EngineError, match="no operator Sin"):

@@ -1,16 +1,16 @@
 """torch on a GPU: an ONNX graph run node by node with torch's kernels.
 
 ONNX Runtime's own GPU build is a package that excludes the CPU build, so a GPU is served by what a GPU user already
-has, torch. The graph stays the one file that every engine reads; the operators are in torch_ops.py.
+has, torch. The graph stays the one file that every engine reads; torch_graph.py reads it, torch_ops.py has the
+operators.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,8 @@ from headstart.engines.processor import gpu_present
 from headstart.errors import EngineError
 from headstart.optional import has, install_line
 
-OLDEST_OPSET = 13  # before it, axes were attributes and Softmax flattened its input
-_HOST_INTS = 64  # integer constants up to this size are shapes and axes: they stay where Python reads them
+if TYPE_CHECKING:
+    from headstart.engines.torch_graph import Step
 
 
 class TorchCuda:
@@ -74,30 +74,22 @@ class TorchCuda:
         except Exception as error:  # a damaged file raises protobuf's own errors
             raise cannot_open("torch-cuda", graph, error) from error
         check_outputs("torch-cuda", graph, outputs, [output.name for output in model.graph.output])
-        _check_operators(model, graph)
+        from headstart.engines.torch_graph import reason_not, steps
+
+        if reason := reason_not(model, model.graph.node):
+            raise EngineError(f"torch-cuda cannot run {graph.name}: {reason}; or use a CPU engine")
         try:
-            steps, constants = _steps(model, set(outputs)), _constants(model, self._torch_device)
+            plan, constants = steps(model, outputs), _constants(model, self._torch_device)
         except Exception as error:
             raise cannot_open("torch-cuda", graph, error) from error
-        return _TorchSession(steps, constants, list(outputs), self._torch_device, precision)
-
-
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """One node: its inputs and output by name, and what may be freed once it has run."""
-
-    operator: str
-    attributes: dict[str, Any]
-    inputs: tuple[str, ...]
-    output: str
-    last_use: tuple[str, ...]
+        return _TorchSession(plan, constants, list(outputs), self._torch_device, precision)
 
 
 class _TorchSession:
     """Weights on the device; a call's values are its own, so calls do not touch each other."""
 
     def __init__(
-        self, steps: list[_Step], constants: dict[str, Any], outputs: list[str], device: str, precision: Precision
+        self, steps: list[Step], constants: dict[str, Any], outputs: list[str], device: str, precision: Precision
     ) -> None:
         self._steps, self._constants, self._outputs = steps, constants, outputs
         self._device, self._low = device, precision == "bf16"
@@ -132,59 +124,9 @@ class _TorchSession:
         return values
 
 
-def _check_operators(model: Any, graph: Path) -> None:
-    """Refuse what torch_ops.py does not have, before any work is done."""
-    from headstart.engines.torch_ops import OPERATIONS
-
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < OLDEST_OPSET:
-        raise EngineError(
-            f"torch-cuda: {graph.name} uses ONNX opset {opset}, needs {OLDEST_OPSET} or later; re-export it"
-        )
-    for node in model.graph.node:
-        if node.op_type not in OPERATIONS or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
-            raise EngineError(
-                f"torch-cuda has no operator {node.op_type} with {len(node.output)} outputs; use a CPU engine"
-            )
-
-
-def _steps(model: Any, outputs: set[str]) -> list[_Step]:
-    """The nodes that `outputs` depend on, in order, each with the values that nothing reads after it."""
-    import onnx
-
-    steps: list[_Step] = []
-    read = set(outputs)  # walking backwards: what later nodes read
-    kept = {tensor.name for tensor in model.graph.initializer} | outputs
-    for node in reversed(model.graph.node):
-        if node.output[0] not in read:
-            continue
-        last = {name for name in node.input if name} - read - kept
-        read |= {name for name in node.input if name}
-        attributes = {a.name: _plain(onnx.helper.get_attribute_value(a)) for a in node.attribute}
-        steps.append(_Step(node.op_type, attributes, tuple(node.input), node.output[0], tuple(sorted(last))))
-    return steps[::-1]
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as Python or torch has it."""
-    import onnx
-    import torch
-
-    if isinstance(value, onnx.TensorProto):
-        return torch.from_numpy(onnx.numpy_helper.to_array(value).copy())
-    if isinstance(value, bytes):
-        return value.decode()
-    return value
-
-
 def _constants(model: Any, device: str) -> dict[str, Any]:
     """The initializers: weights on the device, shapes and axes on the CPU."""
-    import onnx
-    import torch
+    from headstart.engines.torch_graph import on_host, tensor_of
 
-    constants = {}
-    for tensor in model.graph.initializer:
-        value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
-        on_host = not value.is_floating_point() and value.numel() <= _HOST_INTS
-        constants[tensor.name] = value if on_host else value.to(device)
-    return constants
+    values = {tensor.name: tensor_of(tensor) for tensor in model.graph.initializer}
+    return {name: value if on_host(value) else value.to(device) for name, value in values.items()}

@@ -1,8 +1,8 @@
 """ONNX operators as torch operations: those that exported vision and text encoders are made of (opset 13 and later).
 
-Each function takes the node's attributes and its inputs (None where an optional one is left out) and returns its one
-output. Shapes, axes and indices stay on the CPU, as the specification's int64 tensors, so that reading them never
-waits for the GPU; `join` brings them over where they meet data.
+Each function takes the node's attributes and its inputs (None where an optional one is left out) and returns one
+output: its only one, but for those of SEVERAL. Shapes, axes and indices stay on the CPU, as the specification's int64
+tensors, so that reading them never waits for the GPU; `join` brings them over where they meet data.
 Semantics: https://onnx.ai/onnx/operators/.
 """
 
@@ -153,7 +153,7 @@ def gather(attributes: Attributes, data: Tensor, index: Tensor) -> Tensor:
     data, index = join(data, index.long())
     index = torch.where(index < 0, index + data.shape[axis], index)
     picked = data.index_select(axis, index.reshape(-1))
-    return picked.reshape(*data.shape[:axis], *index.shape, *data.shape[axis + 1 :])
+    return picked.reshape((*data.shape[:axis], *index.shape, *data.shape[axis + 1 :]))
 
 
 def gather_elements(attributes: Attributes, data: Tensor, index: Tensor) -> Tensor:
@@ -228,6 +228,13 @@ def constant_of_shape(attributes: Attributes, shape: Tensor) -> Tensor:
     """ConstantOfShape: zeros unless a value is given."""
     value = attributes.get("value", torch.zeros(1))
     return value.reshape(()).expand(_ints(shape))
+
+
+def split(attributes: Attributes, x: Tensor, sizes: Tensor | None = None) -> Tensor:
+    """One "part" of Split's "parts": of the given sizes, or even ones of which the last may be smaller."""
+    axis, part = attributes.get("axis", 0), attributes["part"]
+    even = -(-x.shape[axis] // attributes["parts"])
+    return x.split(even if sizes is None else _ints(sizes), axis)[part]
 
 
 def arange(attributes: Attributes, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
@@ -314,6 +321,7 @@ OPERATIONS: dict[str, Operation] = {
     "Sigmoid": _elementwise(torch.sigmoid),
     "Slice": cut,
     "Softmax": lambda attributes, x: x.softmax(attributes.get("axis", -1)),
+    "Split": split,
     "Sqrt": _elementwise(torch.sqrt),
     "Squeeze": squeeze,
     "Sub": _elementwise(torch.sub),
@@ -324,3 +332,6 @@ OPERATIONS: dict[str, Operation] = {
     "Where": _elementwise(torch.where),
 }
 """The operators that run here; any other is an EngineError when a graph is opened."""
+
+SEVERAL = frozenset({"Split"})
+"""Operators of several outputs: their function gives the one that attributes["part"] names."""
