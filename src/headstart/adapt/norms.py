@@ -1,0 +1,139 @@
+"""Batch normalisation put back into a graph it was folded out of, and folded in again; random weights.
+
+Exported convolutional nets have their batch normalisation folded into the convolution before it. Without it they do
+not train from random weights, and fine-tune poorly. Ioffe and Szegedy, 2015, arXiv 1502.03167:
+
+    y = g (W x - m) / sqrt(v + e) + b     =     (s W) x + (b - m s),     s = g / sqrt(v + e)
+
+A convolution's own bias would be taken away again by the mean, so it is left out while there is a normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import EngineError
+
+if TYPE_CHECKING:
+    from headstart.adapt.graph import GraphModule
+
+SUFFIX = "__norm"
+"""The normalisation after the layer "x" is the submodule "x__norm"."""
+EPSILON, MOMENTUM = 1e-3, 0.1
+_SPREAD = 0.02  # of random linear weights and embeddings, as in BERT and ViT
+
+
+def randomise(graph: GraphModule, seed: int) -> None:
+    """Random weights in place of the pretrained ones, and batch normalisation after each convolution.
+
+    Convolutions: normal, variance 2 / fan out (He et al., 2015, arXiv 1502.01852). Linear maps and embeddings: normal
+    with standard deviation 0.02, cut at two of them. Normalisations: scale 1, shift 0. Biases 0. Weights of no layer:
+    1 where they scale, 0 where they shift, else as linear maps.
+
+    Raises:
+        EngineError: a convolution has no bias, where the normalisation could be folded in afterwards.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, module in list(graph.named_children()):
+            if isinstance(module, nn.Conv1d | nn.Conv2d):
+                fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
+                module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * (2 / fan_out) ** 0.5)
+                _insert(graph, name, module)
+            elif isinstance(module, nn.LayerNorm):
+                module.weight.fill_(1.0)
+            else:
+                _scatter(module.weight, generator)
+            if getattr(module, "bias", None) is not None:
+                module.bias.zero_()
+        for name, parameter in graph.named_parameters(recurse=False):
+            role = graph.roles[name]
+            if parameter.numel() > max(parameter.shape) or role == "other":
+                _scatter(parameter, generator)
+            else:
+                parameter.fill_(1.0 if role == "scale" else 0.0)
+
+
+def unfold(graph: GraphModule, batches: Iterable[Mapping[str, Tensor]]) -> None:
+    """Batch normalisation after each convolution, which at first does nothing: y = (x - m) / s * s + m.
+
+    m and s are measured on `batches`, and are its running statistics. In evaluation the graph computes what it did,
+    in training nearly so.
+
+    Raises:
+        EngineError: a convolution has no bias to fold the normalisation into, or there are no batches.
+    """
+    convolutions = {n: m for n, m in graph.named_children() if isinstance(m, nn.Conv1d | nn.Conv2d)}
+    moments: dict[str, _Moments] = {name: _Moments() for name in convolutions}
+    hooks = [m.register_forward_hook(moments[name].see) for name, m in convolutions.items()]
+    try:
+        with torch.no_grad():
+            for feeds in batches:
+                graph(feeds)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, module in convolutions.items():
+        mean, variance = moments[name].result()
+        bias = module.bias
+        norm = _insert(graph, name, module)
+        with torch.no_grad():
+            norm.weight.copy_((variance + EPSILON).sqrt())
+            norm.bias.copy_(mean)
+            norm.running_mean.copy_(mean - bias)
+            norm.running_var.copy_(variance)
+
+
+def folded(kernel: Tensor, norm: Any) -> dict[str, Tensor]:
+    """weight and bias of the convolution that does in one what `kernel`, without bias, and `norm` do in evaluation."""
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()  # (out,)
+    weight = kernel.double() * scale.reshape(-1, *[1] * (kernel.ndim - 1))
+    return {"weight": weight.float(), "bias": (norm.bias.double() - norm.running_mean.double() * scale).float()}
+
+
+def _insert(graph: GraphModule, name: str, module: Any) -> Any:
+    """A new normalisation after the convolution `name`, which loses its bias."""
+    if module.bias is None:
+        raise EngineError(
+            f"cannot be trained with batch normalisation: the convolution {name} has no bias to fold into"
+        )
+    kind = nn.BatchNorm2d if isinstance(module, nn.Conv2d) else nn.BatchNorm1d
+    norm = kind(module.out_channels, eps=EPSILON, momentum=MOMENTUM).to(module.weight.device)
+    norm.train(module.training)
+    module.bias = None
+    graph.add_module(name + SUFFIX, norm)
+    return norm
+
+
+def _scatter(parameter: Tensor, generator: torch.Generator) -> None:
+    values = torch.empty(parameter.shape)
+    nn.init.trunc_normal_(values, std=_SPREAD, a=-2 * _SPREAD, b=2 * _SPREAD, generator=generator)
+    parameter.copy_(values)
+
+
+class _Moments:
+    """Mean and variance of each channel over batches (Chan, Golub and LeVeque, 1979)."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean = self._squares = torch.zeros(())
+
+    def see(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """A forward hook: output (n, channels, ...)."""
+        axes = [0, *range(2, output.ndim)]
+        count = output.numel() // output.shape[1]
+        variance, mean = (x.double() for x in torch.var_mean(output.float(), dim=axes, correction=0))
+        total = self._count + count
+        gap = mean - self._mean
+        self._squares = self._squares + variance * count + gap**2 * (self._count * count / total)
+        self._mean = self._mean + gap * (count / total)
+        self._count = total
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        if not self._count:
+            raise EngineError("cannot be trained with batch normalisation: no items to measure it on")
+        return self._mean.float(), (self._squares / self._count).float()
