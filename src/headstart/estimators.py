@@ -70,7 +70,7 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         from headstart.data.splits import folds
         from headstart.evidence.selection import choose
         from headstart.plan.candidates import frozen, frozen_heads
-        from headstart.plan.crossfit import Problem, fit_all
+        from headstart.plan.crossfit import Problem
         from headstart.plan.race import Race
 
         given = () if self.strategy is None else (self.strategy,) if isinstance(self.strategy, str) else self.strategy
@@ -81,7 +81,7 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         scores = np.stack([s.item_scores for s in scored], axis=1)
         best = scored[choose(scores, np.zeros(len(scored)), np.array([s.loss for s in scored]))]
         self.strategy_ = best.candidate.strategy
-        self.fitted_ = fit_all(view, best.candidate.head, race.problem, best.out_of_fold)
+        self.fitted_ = best.candidate.fit_all(race.problem, best.out_of_fold)
 
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
         check_is_fitted(self)

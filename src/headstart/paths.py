@@ -29,6 +29,11 @@ def features_dir() -> Path:
     return home() / "features"
 
 
+def trainings_dir() -> Path:
+    """What trainings keep between runs, one folder a data set and source."""
+    return home() / "trainings"
+
+
 def engines_file() -> Path:
     """The remembered engine choices of this machine."""
     return home() / "engines.json"

@@ -5,6 +5,7 @@ Groups, and what an entry point of each names (a class without constructor argum
     headstart.providers   headstart.sources.base.Provider
     headstart.engines     headstart.engines.base.Engine
     headstart.heads       headstart.heads.base.Head
+    headstart.strategies  headstart.adapt.base.Strategy
 """
 
 from __future__ import annotations

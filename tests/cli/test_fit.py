@@ -54,7 +54,7 @@ def calls(stand_in: Callable[..., None], tmp_path: Path) -> list[Any]:
         made.append((data, options))
         print("a library's chatter")
         progress.say("birds: 1,240 images")
-        return SimpleNamespace(report=report(), path=path)
+        return SimpleNamespace(report=report(), path=path, interrupted=False)
 
     stand_in("headstart.workflow", FitOptions=SimpleNamespace, fit=fit)
     return made

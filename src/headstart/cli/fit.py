@@ -22,14 +22,24 @@ Learn from labelled data, prove on the same folds what transfer brought, and sav
 
 DATA is a folder of class folders (images or .txt), or a table (.csv .tsv .parquet .jsonl) of texts, of paths to
 images, or of numbers. Modality, task and columns are inferred and said; the options override them.
+
+Strategies: frozen (all of frozen-ridge, frozen-logistic, frozen-means, frozen-knn) learns a head on what a source
+says. last-stages, lp-ft, lora, full and contrastive move the source's own weights; scratch trains the same network
+from random ones, as a baseline. Without a name the frozen ones are tried, and with --budget also those that move
+weights: the first model is saved within seconds and replaced when a better one is proven on the same folds. Ctrl-C
+keeps the best so far, and the same command goes on from there. What a budget finds depends on the machine's speed;
+without one the same data and seed give the same file.
 """
 _EXAMPLES = """\
   headstart fit birds/
   headstart fit reviews.csv --input text --label stars --task multiclass
   headstart fit scans/ --group patient --budget 5m --out scans.headstart
+  headstart fit scans/ --strategy last-stages
   headstart fit birds/ --source efficientnet_lite2 --strategy frozen-ridge --json
 """
 _KEPT = "what was embedded is in the cache, so the same command goes on from there; an older model file is untouched"
+_BEST_KEPT = "interrupted: the best model so far was kept; the same command goes on from there"
+INTERRUPTED = 130
 
 
 def add_parser(commands: Any) -> None:
@@ -48,7 +58,9 @@ def add_parser(commands: Any) -> None:
     repeated: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--source", metavar="S", **repeated, help="a pretrained source to try; may be repeated")
     parser.add_argument("--strategy", metavar="S", **repeated, help="a way to adapt it; may be repeated")
-    parser.add_argument("--budget", metavar="TIME", type=duration, help="stop trying more after 90s, 5m, 1h")
+    parser.add_argument(
+        "--budget", metavar="TIME", type=duration, help="also move weights, and stop trying more after 90s, 5m, 1h"
+    )
     parser.add_argument("--modality", choices=MODALITIES, help="what the items are")
     parser.add_argument("--task", choices=TASKS, help="what is to be learned")
     parser.add_argument("--input", metavar="COLUMN", help="the table's column of texts or paths")
@@ -83,11 +95,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
     result = fit(Path(args.data), options, progress)
     if out.json:
         out.document(result.report)
-        return 0
-    out.lines(note for note in result.report.get("notes", ()) if note not in progress.said)
-    out.lines(describe(result.report))
-    out.lines([f"saved {result.path} ({size(result.path.stat().st_size)})"])
-    return 0
+    else:
+        out.lines(note for note in result.report.get("notes", ()) if note not in progress.said)
+        out.lines(describe(result.report))
+        out.lines([f"saved {result.path} ({size(result.path.stat().st_size)})"])
+    if result.interrupted:
+        out.warn(_BEST_KEPT)
+    return INTERRUPTED if result.interrupted else 0
 
 
 def default_out(data: str) -> Path:
@@ -109,6 +123,15 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
         points = 100 * report["optimism"]
         yield f"choosing among these flatters the chosen by {points:.1f} points; without that: {honest}"
     yield report["verdict"]["text"]
+    if report.get("moved"):
+        yield _moved(report["moved"])
+
+
+def _moved(moved: Mapping[str, Any]) -> str:
+    """Which share of the source was moved, and how far."""
+    share = f"{moved['parameters'] / 1e6:.2f} of {moved['of'] / 1e6:.2f} million weights of {moved['source']}"
+    back = "" if moved["blend"] == 1 else f", then {1 - moved['blend']:.0%} of the way back to the source"
+    return f"moved: {share} by {moved['strategy']}, {moved['epoch']} epochs{back}"
 
 
 def _candidates(report: Mapping[str, Any]) -> list[str]:

@@ -1,14 +1,16 @@
-"""Candidates: source x strategy. Which ones exist for a data set, and what each would cost to try."""
+"""Candidates: source x strategy. Which frozen ones exist for a data set, and what each would cost to try."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Protocol
 
 from headstart import registry
 from headstart.errors import OptionError
 from headstart.heads.base import Head
+from headstart.plan.crossfit import Fitted, OutOfFold, Problem, crossfit, fit_all
 from headstart.plan.views import NO_SOURCE, View
 from headstart.tasks import Task
 
@@ -17,6 +19,8 @@ FEW_LABEL_HEADS = ("means", "knn")
 FEW_LABELS = 200
 MOST_BOOSTED = 30
 FROZEN_HEADS = ("ridge", "logistic", "means", "knn")
+_HEAD_WORDS = {"boosted-trees": "boosted trees", "sparse-linear": "linear model", "ridge": "linear model"}
+_VIEW_WORDS = {"hog": "HOG", "tfidf": "TF-IDF", "columns": "columns"}
 BASELINE_HEADS = {
     "hog": ("ridge", "boosted-trees"),
     "tfidf": ("sparse-linear", "boosted-trees"),
@@ -30,17 +34,66 @@ _FLOPS = 1e11
 _EIGH = 12.0
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A view and a head.
+class Candidate(Protocol):
+    """What can be tried on a problem, and shipped.
 
     Attributes:
-        strategy: its name in reports and for --strategy: "frozen-ridge-all", "hog-boosted-trees".
+        source: the name of the source or sources, NO_SOURCE for what knows nothing beforehand.
+        strategy: its name in reports and for --strategy: "frozen-ridge-all", "hog-boosted-trees", "last-stages".
+        label: the source's name for a reader.
+        transfer: True if it starts from pretrained knowledge.
+        moves: True if it trains the source's own weights.
+        cost: of one prediction: the graph's parameters in millions; searching neighbours costs a little.
+        effort: rough seconds of training that a fit on everything takes beside its head; 0 where nothing moves.
     """
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def strategy(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def transfer(self) -> bool: ...
+
+    @property
+    def moves(self) -> bool: ...
+
+    @property
+    def cost(self) -> float: ...
+
+    @property
+    def effort(self) -> float: ...
+
+    @property
+    def words(self) -> str:
+        """What it is, for a sentence: "HOG + boosted trees"."""
+
+    def estimated_seconds(self, problem: Problem) -> float:
+        """A rough time to cross-fit and to fit on everything, before anything of the kind has been timed."""
+
+    def estimated_bytes(self, problem: Problem) -> int:
+        """Rough working memory beside the features."""
+
+    def crossfit(self, problem: Problem) -> OutOfFold:
+        """What it says of every tested item, learned without the item's fold."""
+
+    def fit_all(self, problem: Problem, out_of_fold: OutOfFold) -> Fitted:
+        """Fit on every item, as its folds advise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """A head on a view. Nothing of a source moves."""
 
     view: View
     head_name: str
     strategy: str
+    moves: bool = False
+    effort: float = 0.0
 
     @property
     def source(self) -> str:
@@ -48,7 +101,6 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """The source's name for a reader."""
         return self.source if self.transfer else "no transfer"
 
     @property
@@ -57,23 +109,30 @@ class Candidate:
 
     @property
     def head(self) -> Head:
+        """The registered head."""
         head: Head = registry.get("headstart.heads", self.head_name)
         return head
 
     @property
     def cost(self) -> float:
-        """Relative cost of one prediction: the graph's parameters in millions; searching neighbours costs a little."""
         return self.view.cost + (0.001 if self.head_name == "knn" else 0.0)
 
-    def estimated_seconds(self, n: int, folds: int) -> float:
-        """A rough time to cross-fit on n items, before anything of the kind has been timed."""
+    @property
+    def words(self) -> str:
+        if self.transfer:
+            return self.source
+        view = _VIEW_WORDS.get(self.view.detail, self.view.detail)
+        return f"{view} + {_HEAD_WORDS.get(self.head_name, self.head_name)}"
+
+    def estimated_seconds(self, problem: Problem) -> float:
+        n = len(problem.target)
         smaller = min(n, self.view.width)
         once = (n * self.view.width * smaller + _EIGH * smaller**3) / _FLOPS
-        return once * (folds + 1) * (5.0 if self.head_name == "logistic" else 1.0)
+        return once * (len(problem.folds) + 1) * (5.0 if self.head_name == "logistic" else 1.0)
 
-    def estimated_bytes(self, n: int) -> int:
-        """Rough working memory beside the features: a fold's copy, and the head's own matrices."""
-        d = self.view.width
+    def estimated_bytes(self, problem: Problem) -> int:
+        """A fold's copy of the features, and the head's own matrices."""
+        n, d = len(problem.target), self.view.width
         copy = 2 * n * d
         if self.head_name == "logistic":  # float32 coordinates in the eigenbasis, and gradients
             return copy + 8 * n * min(n, d)
@@ -81,19 +140,25 @@ class Candidate:
             return 2 * copy
         return copy + 32 * min(n, d) ** 2  # Gram matrix, eigenvectors and their workspace, float64
 
+    def crossfit(self, problem: Problem) -> OutOfFold:
+        return crossfit(self.view, self.head, problem)
 
-def frozen(view: View, head: str) -> Candidate:
+    def fit_all(self, problem: Problem, out_of_fold: OutOfFold) -> Fitted:
+        return fit_all(self.view, self.head, problem, out_of_fold)
+
+
+def frozen(view: View, head: str) -> Frozen:
     """A head on a frozen view."""
-    return Candidate(view, head, f"frozen-{head}-{view.detail}")
+    return Frozen(view, head, f"frozen-{head}-{view.detail}")
 
 
-def baselines(view: View, task: Task, n_outputs: int) -> list[Candidate]:
+def baselines(view: View, task: Task, n_outputs: int) -> list[Frozen]:
     """The no-transfer candidates of a view that knows nothing: a linear model and boosted trees.
 
     With many outputs boosted trees are left out: a bounded number of trees leaves each class too few to be of use
     (12 % where a linear model had 65 % on 77 classes), for most of the time.
     """
-    found = [Candidate(view, head, f"{view.detail}-{head}") for head in BASELINE_HEADS[view.detail]]
+    found = [Frozen(view, head, f"{view.detail}-{head}") for head in BASELINE_HEADS[view.detail]]
     return [
         candidate
         for candidate in found
@@ -101,7 +166,9 @@ def baselines(view: View, task: Task, n_outputs: int) -> list[Candidate]:
     ]
 
 
-def frozen_heads(strategies: Sequence[str], task: Task, items_a_class: float = 0.0) -> list[str]:
+def frozen_heads(
+    strategies: Sequence[str], task: Task, items_a_class: float = 0.0, others: Sequence[str] = ()
+) -> list[str]:
     """The heads to try on frozen views, given --strategy.
 
     If none is named: all that support the task; but class means and neighbours, which lead where labels are few, are
@@ -109,6 +176,7 @@ def frozen_heads(strategies: Sequence[str], task: Task, items_a_class: float = 0
 
     Args:
         items_a_class: how many labels there are, on average.
+        others: strategies that are no frozen ones and might have been meant.
 
     Raises:
         OptionError: a strategy that does not exist.
@@ -120,14 +188,19 @@ def frozen_heads(strategies: Sequence[str], task: Task, items_a_class: float = 0
     for strategy in strategies:
         name = strategy.removeprefix("frozen-").removeprefix("frozen")
         if strategy != "frozen" and name not in offered:
-            near = get_close_matches(strategy, [f"frozen-{head}" for head in offered], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise OptionError(
-                f"strategy {strategy!r} does not exist for a {task} task: expected 'frozen' (all of them) or "
-                f"{', '.join(f'frozen-{head}' for head in offered)}{hint}"
-            )
+            raise OptionError(_unknown(strategy, task, [f"frozen-{head}" for head in offered], others))
         asked += offered if strategy == "frozen" else [name]
     return [head for head in offered if head in asked]
+
+
+def _unknown(strategy: str, task: Task, offered: Sequence[str], others: Sequence[str]) -> str:
+    near = get_close_matches(strategy, ["frozen", *offered, *others], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    moving = f"; or, moving weights, {', '.join(others)}" if others else ""
+    return (
+        f"strategy {strategy!r} does not exist for a {task} task: expected 'frozen' (all of them) or "
+        f"{', '.join(offered)}{moving}{hint}"
+    )
 
 
 def _head(name: str) -> Head:

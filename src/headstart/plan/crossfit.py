@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.adapt.base import Reading
 from headstart.data.splits import Fold
 from headstart.evidence.calibration import Calibration
 from headstart.heads.base import FittedHead, Head
@@ -49,11 +50,17 @@ class OutOfFold:
         scores: (n, C) uncalibrated; rows that no fold tests are zero.
         probabilities: (n, C) calibrated on training items only (regression: the prediction).
         seconds: wall time of all folds.
+        calibration: of a fit on everything, where only the folds can tell it; None where exact leave-one-out scores do.
+        reading: of a candidate that moves weights: where the folds together read it off.
+        notes: what the user should know of its trainings.
     """
 
     scores: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     seconds: float
+    calibration: Calibration | None = None
+    reading: Reading | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +93,25 @@ def crossfit(view: View, head: Head, problem: Problem) -> OutOfFold:
 
     own_calibrations = [one(fold) for fold in problem.folds] if _large(view, n) else each(one, problem.folds)
     for fold, own in zip(problem.folds, own_calibrations, strict=True):
-        others = np.setdiff1d(problem.tested(), fold.test)
-        calibration = own or Calibration.fit(task, scores[others], problem.target.take(others))
+        calibration = own or calibrated(problem.target, scores, np.setdiff1d(problem.tested(), fold.test))
         probabilities[fold.test] = calibration.probabilities(scores[fold.test])
-    return OutOfFold(scores, probabilities, time.perf_counter() - start)
+    lacking = any(own is None for own in own_calibrations)
+    whole = calibrated(problem.target, scores, problem.tested()) if lacking else None
+    return OutOfFold(scores, probabilities, time.perf_counter() - start, whole)
+
+
+def calibrated(target: Target, scores: NDArray[np.float64], rows: NDArray[np.int64]) -> Calibration:
+    """The calibration of (n, C) scores on some rows; where there are none, logits are taken at their word.
+
+    There are none where a single fold was asked for: the earliest of a time order, or a trial.
+    """
+    if len(rows):
+        return Calibration.fit(target.task, scores[rows], target.take(rows))
+    if len(scores) == 0 or target.task == "regression":
+        return Calibration(target.task)
+    below = scores - scores.max(axis=1, keepdims=True) if target.exclusive else scores
+    floor, ceiling = min(float(below.min()), -1.0), max(float(scores.max()), 1.0)
+    return Calibration(target.task, floor=floor, ceiling=ceiling, doubt=1.0 / (len(scores) + 2))
 
 
 def fit_all(view: View, head: Head, problem: Problem, out_of_fold: OutOfFold) -> Fitted:
@@ -101,11 +123,9 @@ def fit_all(view: View, head: Head, problem: Problem, out_of_fold: OutOfFold) ->
         return _fit(head, fitted_view, rows, problem)
 
     fitted = one(None) if _large(view, len(rows)) else each(one, [None])[0]
-    if fitted.loo_scores is None:
-        tested = problem.tested()
-        calibration = Calibration.fit(problem.target.task, out_of_fold.scores[tested], problem.target.take(tested))
-    else:
-        calibration = Calibration.fit(problem.target.task, fitted.loo_scores, problem.target)
+    if fitted.loo_scores is not None:
+        return Fitted(fitted_view, fitted, Calibration.fit(problem.target.task, fitted.loo_scores, problem.target))
+    calibration = out_of_fold.calibration or calibrated(problem.target, out_of_fold.scores, problem.tested())
     return Fitted(fitted_view, fitted, calibration)
 
 

@@ -10,17 +10,13 @@ from numpy.typing import NDArray
 
 from headstart.evidence.metrics import PRIMARY
 from headstart.evidence.optimism import Corrected, corrected, selected_gain
-from headstart.evidence.selection import Rule, choose, highest_mean, one_standard_error
+from headstart.evidence.selection import Rule, highest_mean, one_standard_error
+from headstart.evidence.units import units_of
 from headstart.evidence.verdict import Contender, Verdict, verdict
 from headstart.plan.crossfit import Problem
-from headstart.plan.race import Scored
+from headstart.plan.scored import Scored
 
-_HEAD_WORDS = {
-    "boosted-trees": "boosted trees",
-    "sparse-linear": "linear model",
-    "ridge": "linear model",
-}
-_VIEW_WORDS = {"hog": "HOG", "tfidf": "TF-IDF", "columns": "columns"}
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +50,9 @@ class _Side:
 def decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Problem) -> Decision:
     """Choose on each side, compare the two pairwise on the same folds, ship transfer only if it clearly pays.
 
-    Transfer's side takes the cheapest candidate that is not clearly worse than its best; of the baselines the better
-    one counts, whatever it costs.
+    Transfer's side takes the cheapest candidate that is not clearly worse than its best, and one that moved weights
+    only where no frozen one is among those (see `frozen_first`); of the baselines the better one counts, whatever it
+    costs.
     """
     tested = problem.tested()
     groups = None if problem.groups is None else problem.groups[tested]
@@ -82,18 +79,40 @@ def _side(scored: Sequence[Scored], groups: NDArray[np.int64] | None, *, cheapes
     if not scored:
         return None
     matrix = np.stack([one.item_scores for one in scored], axis=1)
-    costs, losses = np.array([one.candidate.cost for one in scored]), np.array([one.loss for one in scored])
-    if cheapest:
-        return _Side(scored, one_standard_error(costs, losses), scored[choose(matrix, costs, losses, groups)], matrix)
-    return _Side(scored, highest_mean, scored[int(matrix.mean(axis=0).argmax())], matrix)
+    rule = frozen_first(scored) if cheapest else highest_mean
+    units = units_of(len(matrix), groups)
+    best = int(rule(units.sums(matrix), units.sizes, np.ones((1, len(units))))[0])
+    return _Side(scored, rule, scored[best], matrix)
+
+
+def frozen_first(scored: Sequence[Scored]) -> Rule:
+    """The rule that moves weights only where the gain clears its standard error.
+
+    If any frozen candidate is within one standard error of the best of all, paired, the frozen ones alone are chosen
+    among; else those that moved weights. Either way the cheapest within one standard error of the best is taken: cheap
+    to predict with, then cheap to train.
+    """
+    moves = np.array([one.candidate.moves for one in scored])
+    order = [(one.candidate.cost, one.candidate.effort) for one in scored]
+    costs = np.array([sorted(set(order)).index(pair) for pair in order], np.float64)
+    losses = np.array([one.loss for one in scored])
+    if moves.all() or not moves.any():
+        return one_standard_error(costs, losses)
+    gate = one_standard_error(moves.astype(np.float64), losses)
+    sides = [
+        (columns, one_standard_error(costs[columns], losses[columns]))
+        for columns in map(np.flatnonzero, (~moves, moves))
+    ]
+
+    def rule(sums: Floats, sizes: Floats, weights: Floats) -> NDArray[np.int64]:
+        frozen, moved = (columns[inner(sums[:, columns], sizes, weights)] for columns, inner in sides)
+        taken: NDArray[np.int64] = np.where(moves[gate(sums, sizes, weights)], moved, frozen)
+        return taken
+
+    return rule
 
 
 def _contender(side: _Side | None) -> Contender | None:
     if side is None:
         return None
-    candidate = side.best.candidate
-    name = candidate.source
-    if not candidate.transfer:
-        view = candidate.view.detail
-        name = f"{_VIEW_WORDS.get(view, view)} + {_HEAD_WORDS.get(candidate.head_name, candidate.head_name)}"
-    return Contender(name, side.best.item_scores, side.best.loss)
+    return Contender(side.best.candidate.words, side.best.item_scores, side.best.loss)

@@ -9,37 +9,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from headstart.evidence.metrics import item_scores, score
-from headstart.plan.candidates import SCREENING_HEAD, Candidate, baselines, frozen
-from headstart.plan.crossfit import OutOfFold, Problem, crossfit
+from headstart.plan.candidates import SCREENING_HEAD, Candidate, Frozen, baselines, frozen
+from headstart.plan.crossfit import Problem
 from headstart.plan.parallel import import_learners
+from headstart.plan.scored import Scored
 from headstart.plan.views import FusedView, SourceView, View, layer_sets
 from headstart.progress import SILENT, Progress
 
 # Working memory that a candidate may have, where nobody says how much is left.
 MOST_BYTES = 1_000_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """A candidate with what it said out of fold.
-
-    Attributes:
-        item_scores: (t,) primary score of each tested item, in the order of Problem.tested().
-        loss: log loss (regression: mean squared error) on the tested items.
-    """
-
-    candidate: Candidate
-    out_of_fold: OutOfFold
-    item_scores: NDArray[np.float64]
-    loss: float
-
-    @property
-    def mean(self) -> float:
-        return float(self.item_scores.mean())
 
 
 @dataclass(eq=False)
@@ -69,18 +47,17 @@ class Race:
             for candidate in candidates:
                 # A side with nothing scored could not be compared: its first candidate always runs.
                 if (not results and not self._ran(candidate.transfer)) or self._fits(candidate):
-                    results.append(self._score(candidate))
+                    results.append(Scored.of(candidate, candidate.crossfit(self.problem), self.problem))
                 bar.advance()
         self.scored += results
         return results
 
     def _ran(self, transfer: bool) -> bool:
-        return any(scored.candidate.transfer == transfer for scored in self.scored)
+        return any(one.candidate.transfer == transfer for one in self.scored)
 
     def _fits(self, candidate: Candidate) -> bool:
         """True if there is time and memory for it; what does not fit is said."""
-        n = len(self.problem.target)
-        room = candidate.estimated_bytes(n)
+        room = candidate.estimated_bytes(self.problem)
         if room > self.most_bytes:
             return self._leave_out(
                 candidate, f"about {room / 1e6:.0f} MB needed, {self.most_bytes / 1e6:.0f} left of what a fit may take"
@@ -88,7 +65,7 @@ class Race:
         if self.deadline is None:
             return True
         left = max(self.deadline - time.perf_counter(), 0)
-        needed = candidate.estimated_seconds(n, len(self.problem.folds))
+        needed = candidate.estimated_seconds(self.problem)
         if needed > left:
             return self._leave_out(candidate, f"about {needed:.0f} s needed, {left:.0f} s left")
         return True
@@ -96,14 +73,6 @@ class Race:
     def _leave_out(self, candidate: Candidate, reason: str) -> bool:
         self.skipped.append(f"{candidate.label} · {candidate.strategy} was not tried: {reason}")
         return False
-
-    def _score(self, candidate: Candidate) -> Scored:
-        out_of_fold = crossfit(candidate.view, candidate.head, self.problem)
-        tested = self.problem.tested()
-        target, probabilities = self.problem.target.take(tested), out_of_fold.probabilities[tested]
-        loss_name = "log_loss" if target.task != "regression" else "rmse"
-        loss = score(target, probabilities)[loss_name]
-        return Scored(candidate, out_of_fold, item_scores(target, probabilities), float(loss or 0.0))
 
 
 def run_all(
@@ -151,6 +120,7 @@ def _winner(screened: Sequence[Scored], sets: Sequence[SourceView]) -> SourceVie
     """The layer set that scored best; ties go to the smaller loss."""
     if not screened:
         return sets[0]
-    view = max(screened, key=lambda scored: (scored.mean, -scored.loss)).candidate.view
-    assert isinstance(view, SourceView)
-    return view
+    winner = max(screened, key=lambda one: (one.mean, -one.loss)).candidate
+    assert isinstance(winner, Frozen)
+    assert isinstance(winner.view, SourceView)
+    return winner.view

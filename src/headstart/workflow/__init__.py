@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headstart.workflow.options import FitOptions
-from headstart.workflow.run import FitResult, fit
+from headstart.workflow.result import FitResult
+from headstart.workflow.run import fit
 
 __all__ = ["FitOptions", "FitResult", "fit"]

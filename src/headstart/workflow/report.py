@@ -9,27 +9,31 @@ from typing import Any
 from headstart.data.dataset import Dataset
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.evidence.metrics import PRIMARY
-from headstart.plan.crossfit import Problem
+from headstart.plan.crossfit import Fitted, Problem
 from headstart.plan.decision import Decision
-from headstart.plan.race import Race, Scored
-from headstart.sources.base import Ancestor
+from headstart.plan.scored import Scored
+from headstart.plan.steps import Plan
+from headstart.plan.tuned import MovedView
+from headstart.sources.base import Source
+from headstart.sources.lineage import descent
 
 
 def build_report(
     dataset: Dataset,
     problem: Problem,
+    scored: Sequence[Scored],
     decision: Decision,
-    race: Race,
-    notes: tuple[str, ...],
-    lineage: Sequence[Ancestor],
+    fitted: Fitted,
+    plan: Plan,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     """Everything that was measured, as plain JSON values. Field names are a contract.
 
     Args:
-        lineage: what the chosen model was made from, nearest first.
+        scored: every candidate, in the order in which they were scored.
+        fitted: the chosen one.
     """
     target = problem.target
-    candidates = [_candidate(scored, problem) for scored in race.scored]
     chosen = decision.chosen.candidate
     return {
         "name": dataset.name,
@@ -42,14 +46,16 @@ def build_report(
         "folds": len(problem.folds),
         "seed": problem.seed,
         "chosen": {"source": chosen.source, "strategy": chosen.strategy},
-        "candidates": candidates,
+        "candidates": [_candidate(one, problem) for one in scored],
         "baseline": None if decision.baseline is None else _candidate(decision.baseline, problem),
         "estimate": {**decision.estimate.interval.json(), "naive": decision.estimate.naive},
         "optimism": decision.estimate.optimism,
         "verdict": decision.verdict.json(),
-        "lineage": [asdict(ancestor) for ancestor in lineage],
+        "moved": _moved(fitted, decision.chosen),
+        "plan": plan.json(),
+        "lineage": [asdict(ancestor) for ancestor in descent(_sources(fitted))],
         "skipped": [{"id": item.id, "reason": item.reason} for item in dataset.skipped],
-        "notes": [*dataset.notes, *notes, *race.skipped],
+        "notes": [*dataset.notes, *notes, *(note for one in scored for note in _trained(one))],
     }
 
 
@@ -66,6 +72,31 @@ def _candidate(scored: Scored, problem: Problem) -> dict[str, Any]:
         "strategy": scored.candidate.strategy,
         "metrics": {name: interval.json() for name, interval in intervals.items()},
         "seconds": round(scored.out_of_fold.seconds, 3),
+        "reading": None if scored.out_of_fold.reading is None else asdict(scored.out_of_fold.reading),
+    }
+
+
+def _trained(scored: Scored) -> list[str]:
+    """What the trainings of a candidate had to say."""
+    return [f"{scored.candidate.label} · {scored.candidate.strategy}: {note}" for note in scored.out_of_fold.notes]
+
+
+def _sources(fitted: Fitted) -> list[Source]:
+    return [state.source for state in fitted.view.states() if state.source is not None]
+
+
+def _moved(fitted: Fitted, chosen: Scored) -> dict[str, Any] | None:
+    """Which weights of which source the model has moved, and how far; None where all are frozen."""
+    if not isinstance(fitted.view, MovedView) or chosen.out_of_fold.reading is None:
+        return None
+    weights = fitted.view.moved.weights
+    return {
+        "source": fitted.view.job.source.name,
+        "strategy": chosen.candidate.strategy,
+        **asdict(chosen.out_of_fold.reading),
+        "tensors": sorted(weights),
+        "parameters": sum(int(weight.size) for weight in weights.values()),
+        "of": fitted.view.job.source.parameters,
     }
 
 
@@ -75,4 +106,5 @@ def without_times(report: dict[str, Any]) -> dict[str, Any]:
     plain["candidates"] = [{k: v for k, v in c.items() if k != "seconds"} for c in report["candidates"]]
     if report["baseline"] is not None:
         plain["baseline"] = {k: v for k, v in report["baseline"].items() if k != "seconds"}
+    plain["plan"] = [{k: v for k, v in step.items() if k != "seconds"} for step in report["plan"]]
     return plain

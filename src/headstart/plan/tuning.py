@@ -1,0 +1,135 @@
+"""The race of what moves weights: tried in rungs, in the order of expected gain a second, until the time is up.
+
+Successive halving (Jamieson & Talwalkar 2016), taken best first as in its asynchronous form (Li et al. 2020): a
+candidate is tried on a subset of the labels where there are many, then on one fold, on two, on all. After each rung it
+is compared with the best model that moves no weights, pairwise on the same items, and what is believed of its gain is
+updated. The hopeless are dropped; of the rest the one with the largest expected improvement for each second that it
+still needs goes on. Without a time limit there is nothing to save: every candidate gets all folds, in the given order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from headstart.errors import HeadstartError
+from headstart.plan.crossfit import OutOfFold, Problem
+from headstart.plan.pace import Pace
+from headstart.plan.runner import Runner, points
+from headstart.plan.scored import Scored
+from headstart.plan.steps import Plan
+from headstart.plan.subset import subset
+from headstart.plan.trial import Trial
+from headstart.plan.tuned import Tuned
+
+
+@dataclass(frozen=True)
+class Next:
+    """What came of a rung.
+
+    Attributes:
+        goes_on: whether there is another one.
+        outcome: in words.
+    """
+
+    goes_on: bool
+    outcome: str
+
+
+@dataclass(eq=False)
+class TuningRace:
+    """Runs candidates that move weights.
+
+    Attributes:
+        bar: the best model that moves no weights: what each candidate is compared with.
+        ships: told of each candidate that has all its folds; True if that is what ships now.
+        plan: where the steps are written down.
+        deadline: time.perf_counter() value at which the race ends; None for no limit.
+    """
+
+    problem: Problem
+    bar: Scored
+    ships: Callable[[Scored], bool]
+    plan: Plan
+    deadline: float | None = None
+    _pace: Pace = field(default_factory=Pace)
+    _best: float = 0.0
+    _said_of_few: OutOfFold | None = None
+
+    def run(self, candidates: Sequence[Tuned]) -> None:
+        """Try the candidates until none is left, or no time.
+
+        Raises:
+            KeyboardInterrupt: the user has had enough; what was done stands in the plan.
+        """
+        few = None if self.deadline is None else subset(self.problem)
+        runners = [Runner.of(candidate, self.problem, few, 1.0 - self.bar.mean) for candidate in candidates]
+        while (runner := self._next(runners)) is not None:
+            if not self._step(runner):
+                runners.remove(runner)
+
+    def _next(self, runners: list[Runner]) -> Runner | None:
+        """The one to take a step; those that no longer fit the time are taken off the list, and said."""
+        if self.deadline is None:
+            return runners[0] if runners else None
+        for runner in list(runners):
+            needed, left = runner.seconds(self._pace), self.deadline - time.perf_counter()
+            if needed > left:
+                runners.remove(runner)
+                why = "tried in part" if runner.started else "not tried"
+                self.plan.add(runner.name, why, 0.0, f"about {needed:.0f} s needed, {max(left, 0.0):.0f} s left")
+        return max(runners, key=lambda one: one.belief.improvement(self._best) / one.seconds(self._pace), default=None)
+
+    def _step(self, runner: Runner) -> bool:
+        """Take the runner's next rung; False when it is done with."""
+        start, why = time.perf_counter(), self._reason(runner)
+        came = Next(False, "interrupted")
+        try:
+            came = self._rung(runner)
+        except HeadstartError as error:
+            came = Next(False, f"left out: {error}")
+        except MemoryError:
+            came = Next(False, "left out: not enough memory")
+        except OSError as error:
+            came = Next(False, f"left out: {error.strerror or error}")
+        finally:
+            self.plan.add(runner.name, why, time.perf_counter() - start, came.outcome)
+        return came.goes_on
+
+    def _reason(self, runner: Runner) -> str:
+        if self.deadline is None:
+            return "asked for"
+        known = "gain believed" if runner.started else "gain expected"
+        belief, needed = runner.belief, runner.seconds(self._pace)
+        return f"{known} {points(belief.mean, belief.spread)}, for about {needed:.0f} s"
+
+    def _rung(self, runner: Runner) -> Next:
+        small = runner.small
+        if small is not None:
+            if not runner.train(small, 0, self.deadline, self._pace):
+                return Next(False, "out of time")
+            return self._judge(runner, small)
+        for k in runner.next_folds(everything=self.deadline is None):
+            if not runner.train(runner.trial, k, self.deadline, self._pace):
+                return Next(False, "out of time")
+        return self._judge(runner, runner.trial)
+
+    def _judge(self, runner: Runner, trial: Trial) -> Next:
+        gain = runner.compare(trial, self.bar.candidate, self._said(trial))
+        if runner.complete:
+            scored = Scored.of(runner.candidate, runner.trial.out_of_fold(), self.problem)
+            if not self.ships(scored):
+                return Next(False, f"{gain}, not enough to ship")
+            self._best = max(self._best, scored.mean - self.bar.mean)
+            return Next(False, f"{gain}, ships")
+        if self.deadline is not None and runner.belief.hopeless(self._best):
+            return Next(False, f"{gain}, dropped")
+        return Next(True, f"{gain}, goes on")
+
+    def _said(self, trial: Trial) -> OutOfFold:
+        """What the bar says of the items of a trial, learned from as many labels."""
+        if trial.problem is self.problem:
+            return self.bar.out_of_fold
+        self._said_of_few = self._said_of_few or self.bar.candidate.crossfit(trial.problem)
+        return self._said_of_few
