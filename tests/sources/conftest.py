@@ -86,6 +86,40 @@ def text_folder(tmp_path):
     return make
 
 
+@pytest.fixture
+def model_file():
+    """A function that writes a source with a head on some of its taps as a model, as `fit` does, without fitting long.
+
+    What the head learned is noise: these tests are about the source in the file.
+    """
+
+    def write(source: Source, path: Path, *, taps=None, strategy="frozen-ridge-all", name="pets", n=12) -> Path:
+        from headstart import registry
+        from headstart.engines.memory import Choice
+        from headstart.evidence.calibration import Calibration
+        from headstart.features.blocks import Features
+        from headstart.model.packing import write as pack_model
+        from headstart.plan.crossfit import Fitted
+        from headstart.plan.views import SourceView
+        from headstart.tasks import Target
+
+        rng = np.random.default_rng(0)
+        features = Features(source.taps, rng.normal(size=(n, source.width)).astype(np.float16))
+        view = SourceView(features, source, tuple(taps or source.taps), "all")
+        target = Target("binary", np.arange(n) % 2, ("cat", "dog"))
+        head = registry.get("headstart.heads", "ridge").fit(view.matrix(np.arange(n)), target)
+        fitted = Fitted(view, head, Calibration.fit("binary", head.loo_scores, target))
+        card = {
+            "name": name, "modality": source.modality, "task": "binary", "classes": target.classes, "columns": (),
+            "input": None, "data": {"name": name, "n": n, "seed": 0}, "versions": {},
+        }  # fmt: skip
+        report = {"chosen": {"source": source.name, "strategy": strategy}}
+        pack_model(path, fitted, card, report, {source.name: Choice("onnxruntime", "fp32", 1, 1, 1.0)})
+        return path
+
+    return write
+
+
 def train_tokenizer():
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 

@@ -11,7 +11,7 @@ import pytest
 from headstart import registry
 from headstart.errors import InputError
 from headstart.sources.base import GRAPH_FILE, TOKENIZER_FILE, Entry
-from headstart.sources.catalogue import GROUP
+from headstart.sources.catalogue import GROUP, open_source
 from headstart.sources.pack import pack
 from headstart.sources.record import verify, write_record
 
@@ -24,9 +24,11 @@ def provider(request):
 
 
 @pytest.fixture
-def reference(provider, image_file, text_folder, tmp_path):
+def reference(provider, image_file, text_folder, model_file, tmp_path):
     """Something that the provider can export here; providers of others are tried with what they list."""
     name, instance = provider
+    if name == "artefact":
+        return str(model_file(open_source(str(image_file())), tmp_path / "model.headstart"))
     if name == "onnx":
         return str(image_file())
     if name == "transformers":
@@ -115,7 +117,7 @@ def test_packs(provider, reference, run, tmp_path):
 
 def test_failures_are_input_errors(provider, tmp_path):
     _, instance = provider
-    for broken in ("nobody/nothing", "timm/nothing", str(tmp_path / "absent.onnx")):
+    for broken in ("nobody/nothing", "timm/nothing", str(tmp_path / "absent.onnx"), str(tmp_path / "absent.headstart")):
         if instance.accepts(broken):
             with pytest.raises(InputError) as caught:
                 instance.export(broken, tmp_path)

@@ -8,7 +8,7 @@ from headstart.errors import SourceError
 from headstart.sources.base import Tap
 from headstart.sources.bundled import Bundled
 from headstart.sources.catalogue import open_source
-from headstart.sources.pack import pack
+from headstart.sources.pack import on_the_way, pack
 
 
 @pytest.fixture
@@ -85,3 +85,28 @@ def test_packs_another_form_of_the_graph(image_file, run, tmp_path):
     image = {"image": np.random.default_rng(0).normal(size=(2, 3, 16, 16)).astype(np.float32)}
     name = source.taps[0].name
     np.testing.assert_allclose(run(tmp_path, image)[name], 2 * run(source, image)[name], rtol=1e-5)
+
+
+def test_the_taps_on_the_way_need_no_more_weights(source):
+    """Of EfficientNet's stages: every shallower one lies on the way; nothing deeper, and the asked-for ones are in."""
+    asked = [source.taps[5], source.taps[2]]
+    kept = on_the_way(source, asked)
+    assert kept == source.taps[:6]
+    assert set(map(id, asked)) <= set(map(id, kept))
+    assert 0 <= len(pack(source, kept)) - len(pack(source, asked)) < 3000  # pooling nodes and their names
+    assert on_the_way(source, source.taps) == source.taps
+
+
+def test_a_branch_of_its_own_is_not_on_the_way(image_file):
+    """A shallow tap whose layer nothing else reads would bring its weights along."""
+    path = image_file(taps=["side", "flat"])
+    model = onnx.load_model(path)
+    helper = onnx.helper
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((4, 400), np.float32), "wide"))
+    model.graph.node.append(helper.make_node("MatMul", ["flat", "wide"], ["side"]))
+    model.graph.output.append(helper.make_tensor_value_info("side", onnx.TensorProto.FLOAT, ["n", 400]))
+    onnx.save(model, path)
+    source = open_source(str(path))
+    side, flat = source.taps
+    assert on_the_way(source, [flat]) == (flat,)
+    assert on_the_way(source, [side]) == (side,)  # flat is deeper by name, and is not offered

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 from headstart.errors import SourceError
 from headstart.sources.base import TOKENIZER_FILE, Ancestor, Entry, Exported
 from headstart.sources.files import sha256_of
+from headstart.sources.lineage import LONGEST
 
 if TYPE_CHECKING:
     import onnx
 
     from headstart.archive.container import Archive
     from headstart.sources.artefact_card import CardedView
+    from headstart.sources.base import SourceInput
 
 SUFFIX = ".headstart"
-_INPUTS = {"image": {"image"}, "text": {"input_ids", "attention_mask"}}
-_FLOAT = 1  # onnx.TensorProto.FLOAT
+_FLOAT, _INT64 = 1, 7  # of onnx.TensorProto
 
 
 class Artefact:
@@ -80,7 +81,7 @@ class Artefact:
             parameters=sum(math.prod(tensor.dims) for tensor in model.graph.initializer),
             input=carded.input,
             taps=carded.taps,
-            lineage=(own, *carded.lineage),
+            lineage=(own, *carded.lineage)[:LONGEST],
         )
 
 
@@ -106,17 +107,23 @@ def _graph(archive: Archive, carded: CardedView, directory: Path) -> onnx.ModelP
         tokenizer = archive.extract(tokenizer_member(carded.position), directory)
         read_tokenizer(tokenizer)  # refuses what is none
         tokenizer.rename(directory / TOKENIZER_FILE)
-    if {value.name for value in model.graph.input} != _INPUTS[carded.modality]:
-        raise SourceError(f"its graph does not read what a source of {carded.modality}s reads: damaged file")
-    outputs = {value.name: value.type.tensor_type for value in model.graph.output}
+    if {value.name: _typed(value) for value in model.graph.input} != _inputs(carded.input):
+        raise SourceError(f"its graph does not read what its card says of {carded.modality}s: damaged file")
+    outputs = {value.name: _typed(value) for value in model.graph.output}
     for tap in carded.taps:
-        found = outputs.get(tap.name)
-        if found is None or found.elem_type != _FLOAT or _width(found) != tap.width:
+        if outputs.get(tap.name) != (_FLOAT, (0, tap.width)):
             raise SourceError(f"its graph does not yield {tap.name!r} with {tap.width} columns: damaged file")
     return model
 
 
-def _width(tensor: onnx.TypeProto.Tensor) -> int | None:
-    """The columns of an output (n, columns), or None for another shape."""
-    sizes = tensor.shape.dim
-    return sizes[1].dim_value if len(sizes) == 2 else None
+def _inputs(described: SourceInput) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """What the graph of a source reads: name -> type and sizes, 0 for those that are free."""
+    if described.kind == "image":
+        return {"image": (_FLOAT, (0, 3, described.size, described.size))}
+    return dict.fromkeys(("input_ids", "attention_mask"), (_INT64, (0, 0)))
+
+
+def _typed(value: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
+    """The type and the sizes of an input or output, 0 for those that are free."""
+    tensor = value.type.tensor_type
+    return tensor.elem_type, tuple(size.dim_value for size in tensor.shape.dim)

@@ -13,8 +13,11 @@ _LONGEST_TEXT = 1000
 
 
 def descent(sources: Iterable[Source]) -> tuple[Ancestor, ...]:
-    """What a model that uses `sources` was made from: the lineage of the first, then of the others; each once."""
-    return tuple(dict.fromkeys(ancestor for source in sources for ancestor in source.lineage))
+    """What a model that uses `sources` was made from: the lineage of the first, then of the others; each once.
+
+    Of a longer descent the first LONGEST: more are not read back.
+    """
+    return tuple(dict.fromkeys(ancestor for source in sources for ancestor in source.lineage))[:LONGEST]
 
 
 def read_lineage(value: object, where: str) -> tuple[Ancestor, ...]:
