@@ -118,7 +118,7 @@ def _rows(table: Table, wanted: Wanted, got: _Gathered, *, named: bool) -> None:
     for row in sorted(contents.reasons):
         before = start + int(np.searchsorted(kept, row))
         got.skipped.append(Skipped(names[row], contents.reasons[row], before))
-    got.notes.extend(roles.notes)
+    got.notes.extend((*table.notes, *roles.notes))
 
 
 def _image(one: str | Path, got: _Gathered) -> None:

@@ -110,7 +110,7 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
     """
     roles = infer_roles(table, wanted)
     contents = read_rows(table, roles, wanted.columns)
-    reasons, notes = dict(contents.reasons), [*roles.notes, *contents.notes]
+    reasons, notes = dict(contents.reasons), [*table.notes, *roles.notes, *contents.notes]
     times = None
     if roles.time is not None:
         times, without = read_times(table.columns[roles.time], roles.time)

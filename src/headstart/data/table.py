@@ -12,13 +12,16 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.data.cells import Cell, plain
 from headstart.data.dataset import Skipped
+from headstart.data.delimited import decimal_commas, delimiter_of
+from headstart.data.texts import MAX_TEXT_BYTES, encoding_of
 from headstart.errors import DataError
 from headstart.optional import require
 
@@ -43,6 +46,7 @@ class Table:
         columns: name -> n cells, in the order of the table.
         numbers: the number of each row, from 1, counting those that could not be read.
         bad: rows that could not be read.
+        notes: how it was read, where that was not plain.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Table:
     columns: dict[str, list[Cell]]
     numbers: tuple[int, ...]
     bad: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -83,8 +88,8 @@ def load_table(path: Path) -> Table:
         if suffix == ".jsonl":
             return _load_jsonl(path)
         return _load_delimited(path, "\t" if suffix == ".tsv" else ",")
-    except UnicodeDecodeError as wrong:
-        raise DataError(f"{path} is not UTF-8 at byte {wrong.start} of a block: save it as UTF-8") from None
+    except UnicodeError as wrong:
+        raise DataError(f"{path} is not UTF-8{_undecodable(path) or f' ({wrong})'}: save it as UTF-8") from None
     except OSError as failed:
         raise DataError(f"{path} cannot be read: {failed.strerror or failed}") from None
 
@@ -101,34 +106,71 @@ def from_frame(frame: DataFrame) -> Table:
     return _checked(Table("DataFrame", Path(), columns, tuple(range(1, len(frame) + 1))))
 
 
-def _load_delimited(path: Path, delimiter: str) -> Table:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = file.readline(1 << 20)
-        # Spreadsheets of many countries write ';' or a tab in a .csv.
-        if delimiter not in header:
-            delimiter = next((d for d in ";\t" if d in header), delimiter)
+def _load_delimited(path: Path, usual: str) -> Table:
+    with path.open(encoding=_encoding(path), newline="") as file, _long_fields():
+        delimiter, skip = delimiter_of(file.read(1 << 16), usual)
         file.seek(0)
+        for _ in range(skip):
+            file.readline()
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
-            first = next(reader, [])
+            first = next((cells for cells in reader if cells), [])
         except csv.Error as wrong:
-            raise DataError(f"{path}, line 1: {wrong}; expected a line of column names") from None
+            raise DataError(f"{path}, line {skip + 1}: {wrong}; expected a line of column names") from None
         names = [name.strip() or f"column {i + 1}" for i, name in enumerate(first)]
         _check_names(path.name, names)
-        return _collect(path, names, _delimited_rows(reader, len(names)))
+        table = _collect(path, names, _delimited_rows(reader, len(names), skip))
+    return _with_points(table) if delimiter == ";" else table
 
 
-def _delimited_rows(reader: Any, width: int) -> Iterator[Row]:
+def _with_points(table: Table) -> Table:
+    """The table with "1,5" read as 1.5 in the columns that hold nothing but such numbers."""
+    changed = {name: cells for name, old in table.columns.items() if (cells := decimal_commas(old)) is not None}
+    if not changed:
+        return table
+    listed = ", ".join(list(changed)[:8]) + (" ..." if len(changed) > 8 else "")
+    note = f"decimal commas read as points: column{'s' if len(changed) > 1 else ''} {listed}"
+    return replace(table, columns=table.columns | changed, notes=(*table.notes, note))
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return encoding_of(file.read(4))
+
+
+def _undecodable(path: Path) -> str:
+    """Where the first bytes that are not UTF-8 stand; "" where it cannot be told."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as wrong:
+                return f" in line {number} (byte 0x{line[wrong.start]:02x})"
+    return ""
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Fields as long as a text may be; Python's own limit is 131,072 characters."""
+    before = csv.field_size_limit(MAX_TEXT_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _delimited_rows(reader: Any, width: int, skipped: int) -> Iterator[Row]:
     number = 0
     while True:
-        line = reader.line_num + 1
+        line = skipped + reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as wrong:
             cells = None
-            reason = f"line {line}: {wrong}" if reader.line_num == line else f"lines {line}-{reader.line_num}: {wrong}"
+            last = skipped + reader.line_num
+            reason = f"line {line}: {wrong}" if last == line else f"lines {line}-{last}: {wrong}"
         if cells == []:  # a blank line is no row
             continue
         number += 1
@@ -144,7 +186,7 @@ def _load_jsonl(path: Path) -> Table:
     rows: list[dict[str, Cell] | str] = []
     names: dict[str, None] = {}
     cells = 0
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open(encoding=_encoding(path)) as file:
         for line, text in enumerate(file, 1):
             if not text.strip():
                 continue

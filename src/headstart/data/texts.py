@@ -10,6 +10,12 @@ from headstart.errors import ItemError
 MAX_TEXT_BYTES = 8 << 20
 
 
+def encoding_of(beginning: bytes) -> str:
+    """UTF-16 where the bytes begin with its byte-order mark, else UTF-8, with or without one."""
+    wide = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if wide else "utf-8-sig"
+
+
 def read_text(path: str | Path) -> str:
     """The text of a UTF-8 file (UTF-16 where it begins with that byte-order mark).
 
@@ -25,9 +31,8 @@ def read_text(path: str | Path) -> str:
         raise ItemError(f"cannot be read: {failed.strerror or failed}") from None
     if len(content) > MAX_TEXT_BYTES:
         raise ItemError(f"longer than {MAX_TEXT_BYTES >> 20} MiB; expected one text")
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = content.decode("utf-16" if wide else "utf-8-sig")
+        text = content.decode(encoding_of(content))
     except UnicodeDecodeError:
         raise ItemError("not UTF-8 text; save it as UTF-8") from None
     if "\0" in text:

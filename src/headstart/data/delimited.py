@@ -1,0 +1,66 @@
+"""What separates the fields of a delimited file, and what separates whole numbers from decimals in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from headstart.data.cells import Cell
+
+# Spreadsheets of many countries write ';' in a .csv, databases a tab or a bar.
+DELIMITERS = ",;\t|"
+_ROWS = 50
+_ANNOUNCED = re.compile(r"sep=(\t|[^\w\s\"])\s*")
+_DECIMAL = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
+
+
+def delimiter_of(text: str, usual: str) -> tuple[str, int]:
+    """The delimiter of a file, and how many lines come before its header: one where the first line is "sep=;".
+
+    It is the usual one if the header has it. Where the header has several that could be it, the one which cuts the most
+    rows into as many fields as the header wins.
+
+    Args:
+        text: the beginning of the file.
+        usual: what the file's name promises.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    announced = _ANNOUNCED.fullmatch(lines[0]) if lines else None
+    if announced:
+        return announced[1], 1
+    header = _header(lines)
+    found = [one for one in dict.fromkeys(usual + DELIMITERS) if one in header]
+    if len(found) < 2:
+        return (found or [usual])[0], 0
+    whole = lines[:-1] if len(lines) > 2 else lines  # the last line may be cut
+    return max(found, key=lambda one: _agreement(whole, one)), 0
+
+
+def _header(lines: Iterable[str]) -> str:
+    """The first record, which goes on where a quote is open."""
+    header = ""
+    for line in lines:
+        header += line
+        if header.strip() and header.count('"') % 2 == 0:
+            break
+    return header
+
+
+def _agreement(lines: Sequence[str], delimiter: str) -> float:
+    """The share of the first rows that have as many fields as the header."""
+    try:
+        widths = [len(cells) for cells in islice(csv.reader(lines, delimiter=delimiter), _ROWS) if cells]
+    except csv.Error:
+        return 0.0
+    return sum(width == widths[0] for width in widths) / max(len(widths), 1)
+
+
+def decimal_commas(cells: Sequence[Cell]) -> list[Cell] | None:
+    """The cells of a column of numbers with decimal commas, with points; None where it is no such column."""
+    written = [cell for cell in cells if cell is not None]
+    if not any("," in cell for cell in written) or not all(_DECIMAL.fullmatch(cell.strip()) for cell in written):
+        return None
+    return [None if cell is None else cell.replace(",", ".") for cell in cells]
