@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from headstart.data.splits import folds
 from headstart.errors import OptionError
+from headstart.evidence.optimism import corrected
 from headstart.features.blocks import Features
-from headstart.plan.candidates import baselines, frozen_heads
+from headstart.plan.candidates import Frozen, baselines, frozen_heads
 from headstart.plan.crossfit import Problem
-from headstart.plan.decision import decide
+from headstart.plan.decision import decide, frozen_first
 from headstart.plan.race import Race, run_all
+from headstart.plan.scored import Scored
 from headstart.plan.views import HogView, SourceView
 from headstart.sources.base import Tap
 from headstart.tasks import Target
@@ -120,3 +123,72 @@ def test_boosted_trees_are_left_out_of_many_classes():
     plain = HogView(np.zeros((3, 4), np.float16))
     assert [c.head_name for c in baselines(plain, "multiclass", 77)] == ["ridge"]
     assert [c.head_name for c in baselines(plain, "multiclass", 5)] == ["ridge", "boosted-trees"]
+
+
+def scored(scores: np.ndarray, *, moves: bool, cost: float = 1.0, effort: float = 0.0, loss: float = 0.5) -> Scored:
+    """A candidate of which only the scores and costs matter."""
+    candidate = SimpleNamespace(moves=moves, cost=cost, effort=effort, transfer=True)
+    return Scored(candidate, None, scores.astype(np.float64), loss)  # type: ignore[arg-type]
+
+
+def taken(*candidates: Scored) -> int:
+    matrix = np.stack([one.item_scores for one in candidates], axis=1)
+    return int(frozen_first(candidates)(matrix, np.ones(len(matrix)), np.ones((1, len(matrix))))[0])
+
+
+def paired_error(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a.astype(float) - b).std(ddof=1) / np.sqrt(len(a)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_moved_weights_ship_only_where_the_gain_clears_its_standard_error(seed):
+    """Against the rule written out for one frozen and one tuned candidate, whichever is dearer."""
+    rng = np.random.default_rng(seed)
+    frozen = rng.random(80) < 0.8
+    tuned = np.where(rng.random(80) < 0.15, rng.random(80) < 0.85, frozen)
+    gain = tuned.mean() - frozen.mean()
+    clears = gain > paired_error(tuned, frozen) + 1e-9  # one item more is exactly one standard error
+    assert taken(scored(frozen, moves=False, cost=5), scored(tuned, moves=True, cost=1, effort=9)) == int(clears)
+
+
+def test_of_tuned_ones_within_a_standard_error_the_cheapest_to_train_ships():
+    rng = np.random.default_rng(0)
+    frozen = rng.random(400) < 0.7
+    best = rng.random(400) < 0.9
+    near = best.copy()
+    near[rng.choice(400, 4, replace=False)] ^= True
+    dear, cheap = (scored(s, moves=True, effort=e) for s, e in ((best, 100.0), (near, 10.0)))
+    assert taken(scored(frozen, moves=False), dear, cheap) == 2
+    assert taken(scored(frozen, moves=False), dear) == 1
+
+
+def test_many_weightings_are_judged_as_one_by_one():
+    rng = np.random.default_rng(1)
+    given = [scored(rng.random(60) < 0.7, moves=k > 1, cost=k, effort=k) for k in range(4)]
+    matrix = np.stack([one.item_scores for one in given], axis=1)
+    weights = rng.integers(0, 3, (50, 60)).astype(np.float64)
+    rule = frozen_first(given)
+    together = rule(matrix, np.ones(60), weights)
+    assert together.tolist() == [int(rule(matrix, np.ones(60), w[None])[0]) for w in weights]
+
+
+def test_tuned_candidates_count_in_the_optimism_and_the_verdict(make_case):
+    case = make_case(n=120, weak=0.3)
+    noise = Frozen(HogView(np.random.default_rng(5).normal(size=(120, 4)).astype(np.float16)), "ridge", "hog-ridge")
+    plain = Scored.of(noise, noise.crossfit(case.problem), case.problem)
+    tuned = [case.tuned(name=f"t{i}", hidden=case.hidden + i) for i in range(3)]
+    ran = [Scored.of(one, one.crossfit(case.problem), case.problem) for one in tuned]
+    decision = decide([case.bar, *ran], [plain], case.problem)
+    assert decision.chosen in ran
+    assert decision.verdict.transfer_helps
+    matrix = np.stack([one.item_scores for one in [case.bar, *ran]], axis=1)
+    assert decision.estimate == corrected(matrix, None, 0, select=frozen_first([case.bar, *ran]))
+
+
+def test_a_baseline_from_scratch_can_win(make_case):
+    case = make_case(weak=0.2)
+    scratch = case.tuned(name="scratch")
+    ran = Scored.of(scratch, scratch.crossfit(case.problem), case.problem)
+    decision = decide([case.bar], [ran], case.problem)
+    assert decision.chosen is ran
+    assert "made from scratch ships" in decision.verdict.text

@@ -32,6 +32,7 @@ class Runner:
         trial: its folds.
         small: its trial on few labels; None where that is over, or would save little.
         prior, belief: of its gain in the primary metric over the bar: before a fold was trained, and now.
+        hoped: the most that was measured leaves to hope for, whatever was believed before.
         started: True once anything was trained.
     """
 
@@ -40,6 +41,7 @@ class Runner:
     small: Trial | None
     prior: Belief
     belief: Belief
+    hoped: float = math.inf
     started: bool = False
 
     @classmethod
@@ -64,6 +66,10 @@ class Runner:
     def complete(self) -> bool:
         """True with all folds."""
         return len(self.trial.learned) == len(self.trial.problem.folds)
+
+    def hopeless(self, over: float) -> bool:
+        """True where neither what is believed nor what was measured reaches a gain of `over`, with its error added."""
+        return self.belief.hopeless(over) or self.hoped < over
 
     def next_folds(self, *, everything: bool) -> list[int]:
         """The folds of the next rung, or all that are left."""
@@ -104,9 +110,9 @@ class Runner:
         if trial is self.small:
             doubted = math.hypot(error, _SUBSET_DOUBT * self.prior.spread)
             self.belief = self.prior = self.prior.after(gain.value, doubted)
-            self.small = None
+            self.small, self.hoped = None, gain.value + 2 * error
             return f"{points(gain.value, error)} with {len(part.folds[0].train)} labels"
-        self.belief = self.prior.after(gain.value, error)
+        self.belief, self.hoped = self.prior.after(gain.value, error), gain.value + error
         folds = len(self.trial.problem.folds)
         return f"{points(gain.value, error)} on {len(part.folds)} of {folds} folds"
 

@@ -123,7 +123,7 @@ class TuningRace:
                 return Next(False, f"{gain}, not enough to ship")
             self._best = max(self._best, scored.mean - self.bar.mean)
             return Next(False, f"{gain}, ships")
-        if self.deadline is not None and runner.belief.hopeless(self._best):
+        if self.deadline is not None and runner.hopeless(self._best):
             return Next(False, f"{gain}, dropped")
         return Next(True, f"{gain}, goes on")
 

@@ -1,0 +1,168 @@
+"""The race of what moves weights: the order, the rungs, what is dropped, and how it goes on through what goes wrong."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from headstart.errors import EngineError, MissingLayerError, StorageError
+from headstart.plan.steps import Plan
+from headstart.plan.subset import ITEMS
+from headstart.plan.tuning import TuningRace
+
+
+class Watch:
+    """Takes what has all its folds; ships what beats the last one."""
+
+    def __init__(self, bar: float) -> None:
+        self.scored = []
+        self.best = bar
+
+    def __call__(self, scored) -> bool:
+        self.scored.append(scored)
+        better = scored.mean > self.best
+        self.best = max(self.best, scored.mean)
+        return better
+
+
+def race(case, *candidates, seconds: float | None = 60.0):
+    watch, plan = Watch(case.bar.mean), Plan()
+    deadline = None if seconds is None else time.perf_counter() + seconds
+    TuningRace(case.problem, case.bar, watch, plan, deadline).run(candidates)
+    return watch, plan
+
+
+def test_without_a_limit_every_candidate_gets_all_folds_in_the_given_order(make_case):
+    case = make_case()
+    bad = case.tuned(name="bad", hidden=np.zeros((90, 6)))
+    good = case.tuned(name="good")
+    watch, plan = race(case, bad, good, seconds=None)
+    assert [one.candidate.strategy for one in watch.scored] == ["bad", "good"]
+    assert [len(one.candidate.learner.log) for one in watch.scored] == [3, 3]
+    assert [step.reason for step in plan.steps] == ["asked for"] * 2
+    assert plan.steps[0].outcome.endswith("not enough to ship")
+    assert plan.steps[1].outcome.endswith("ships")
+
+
+def test_rungs_grow_and_the_gain_is_measured_on_the_same_items(make_case):
+    case = make_case(n=150, k=5)
+    good = case.tuned()
+    watch, plan = race(case, good)
+    assert [step.outcome.partition(" on ")[2].split(",")[0] for step in plan.steps] == [
+        "1 of 5 folds", "2 of 5 folds", "5 of 5 folds"
+    ]  # fmt: skip
+    assert plan.steps[-1].outcome.endswith("ships")
+    (scored,) = watch.scored
+    gain = 100 * (scored.mean - case.bar.mean)
+    assert plan.steps[-1].outcome.startswith(f"{gain:+.1f} ±")
+    assert np.array_equal(scored.out_of_fold.scores, case.tuned().crossfit(case.problem).scores)
+    assert [step.step for step in plan.steps] == [1, 2, 3]
+
+
+def test_the_hopeless_are_dropped_after_one_fold(make_case):
+    case = make_case(n=300, weak=4)
+    bad = case.tuned(hidden=np.zeros((300, 6)), epochs=(1,))
+    watch, plan = race(case, bad)
+    assert not watch.scored
+    assert len(bad.learner.log) == 1
+    assert plan.steps[-1].outcome.endswith("dropped")
+
+
+def test_many_labels_are_tried_on_few_first(make_case):
+    case = make_case(n=3 * ITEMS * 2, k=2, weak=3)
+    good, bad = case.tuned(name="good"), case.tuned(name="bad", hidden=np.zeros((3 * ITEMS * 2, 6)), epochs=(1,))
+    watch, plan = race(case, good, bad)
+    for candidate in (good, bad):
+        assert abs(len(candidate.learner.log[0][0]) - ITEMS) <= 2
+    assert len(bad.learner.log) == 1
+    assert [one.candidate.strategy for one in watch.scored] == ["good"]
+    assert any(f"with {len(good.learner.log[0][0])} labels" in step.outcome for step in plan.steps)
+
+
+def test_the_most_improvement_a_second_goes_first(make_case):
+    case = make_case()
+    slow, quick = case.tuned(name="last-stages", estimate=5.0), case.tuned(name="lp-ft", estimate=0.5)
+    unknown = case.tuned(name="of a plug-in", estimate=0.5)
+    _, plan = race(case, slow, unknown, quick)
+    assert plan.steps[0].candidate.endswith("lp-ft")
+    assert "gain expected" in plan.steps[0].reason
+    assert "gain believed" in plan.steps[1].reason
+
+
+def test_what_does_not_fit_the_time_is_not_started_and_said(make_case):
+    case = make_case()
+    slow = case.tuned(estimate=100.0)
+    watch, plan = race(case, slow)
+    assert not slow.learner.log
+    assert not watch.scored
+    (step,) = plan.steps
+    assert step.reason == "not tried"
+    assert "about 402 s needed" in step.outcome
+
+
+def test_a_training_that_takes_longer_than_the_time_is_cut(make_case):
+    case = make_case()
+    slow = case.tuned(sleeps=10.0)
+    start = time.perf_counter()
+    watch, plan = race(case, slow, seconds=3.0)
+    assert time.perf_counter() - start < 5
+    assert not watch.scored
+    assert plan.steps[-1].outcome == "out of time"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EngineError("the graph cannot be trained"),
+        MissingLayerError("torch is not installed"),
+        StorageError("the disk is full"),
+        OSError(28, "No space left on device"),
+        MemoryError(),
+    ],
+)
+def test_a_strategy_that_fails_is_left_out_and_the_race_goes_on(make_case, error):
+    case = make_case()
+    watch, plan = race(case, case.tuned(name="last-stages", raises=error), case.tuned(name="lora"))
+    assert [one.candidate.strategy for one in watch.scored] == ["lora"]
+    (failed,) = [step for step in plan.steps if step.candidate.endswith("last-stages")]
+    assert failed.outcome.startswith("left out: ")
+
+
+def test_a_model_that_cannot_be_shipped_is_left_out(make_case):
+    case, plan = make_case(), Plan()
+
+    def full(scored):
+        raise StorageError("no space left")
+
+    TuningRace(case.problem, case.bar, full, plan).run([case.tuned(), case.tuned(name="lora")])
+    assert [step.outcome for step in plan.steps] == ["left out: no space left"] * 2
+
+
+def test_an_interruption_ends_the_race_and_stands_in_the_plan(make_case):
+    case, plan = make_case(), Plan()
+    stopped = case.tuned(raises=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        TuningRace(case.problem, case.bar, Watch(0), plan).run([case.tuned(name="first"), stopped])
+    assert [step.outcome.split(", ")[-1] for step in plan.steps] == ["ships", "interrupted"]
+
+
+def test_groups_widen_the_error(make_case):
+    case = make_case(n=90, groups=np.arange(90) // 9, weak=2)
+    _, plan = race(case, case.tuned(), seconds=None)
+    alone = make_case(n=90, weak=2)
+    _, other = race(alone, alone.tuned(), seconds=None)
+    errors = [float(p.steps[0].outcome.split("± ")[1].split()[0]) for p in (plan, other)]
+    assert errors[0] != errors[1]
+
+
+def test_steps_are_told_as_they_are_taken(make_case):
+    case = make_case()
+    said: list[str] = []
+    plan = Plan()
+    plan.progress = type("Ear", (), {"say": lambda self, line: said.append(line)})()
+    TuningRace(case.problem, case.bar, Watch(0), plan).run([case.tuned()])
+    (line,) = said
+    assert line.startswith("plan 1: made · fake (asked for): +")
+    assert plan.json()[0].keys() == {"step", "candidate", "reason", "seconds", "outcome"}
