@@ -14,6 +14,8 @@ from onnx.reference import ReferenceEvaluator
 pytest.importorskip("torch")
 
 from headstart.engines.torch_cuda import TorchCuda
+from headstart.engines.torch_ops import OPERATIONS
+from headstart.engines.torch_support import OPERATORS, SEVERAL
 from headstart.errors import EngineError
 
 X = np.random.default_rng(0).standard_normal((2, 4, 6, 6)).astype(np.float32)
@@ -67,6 +69,11 @@ def test_an_operator(tmp_path: Path, operator: str, extra: list[Any], attributes
     got = TorchCuda("cpu").open(tmp_path / "one.onnx", ["y"], "fp32", 1).run({"x": X})[0]
     assert got.shape == wanted.shape
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_names_told_without_torch_are_those_of_the_functions() -> None:
+    assert set(OPERATIONS) == OPERATORS
+    assert SEVERAL <= OPERATORS
 
 
 @pytest.mark.parametrize("sizes", [None, [3, 2, 1]])

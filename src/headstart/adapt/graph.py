@@ -21,8 +21,9 @@ from torch.nn import functional
 
 from headstart.adapt import norms
 from headstart.adapt.layers import Layer, fill, layer_of, uses_of, with_biases
-from headstart.engines.torch_graph import Step, needed, on_host, reason_not, steps, tensor_of
+from headstart.engines.torch_graph import Step, on_host, steps, tensor_of
 from headstart.engines.torch_ops import OPERATIONS
+from headstart.engines.torch_support import needed, reason_not
 from headstart.errors import EngineError
 from headstart.sources.base import Tap
 
@@ -263,6 +264,15 @@ class GraphModule(nn.Module):  # type: ignore[misc]
                     value = _present(layer, own)
                     found[initializer] = _array(value.T if transposed else value)
         return found
+
+    def take(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """The other way: set initializers that live here, of a graph as it was loaded, to new values."""
+        with torch.no_grad():
+            for initializer, (name, own, transposed) in self.held.items():
+                if initializer in weights:
+                    parameter = getattr(self._modules[name] if name else self, own)
+                    value = torch.from_numpy(weights[initializer])
+                    parameter.copy_(value.T if transposed else value)
 
     def normalised(self) -> bool:
         """True where batch normalisation was added."""

@@ -74,7 +74,8 @@ class TorchCuda:
         except Exception as error:  # a damaged file raises protobuf's own errors
             raise cannot_open("torch-cuda", graph, error) from error
         check_outputs("torch-cuda", graph, outputs, [output.name for output in model.graph.output])
-        from headstart.engines.torch_graph import reason_not, steps
+        from headstart.engines.torch_graph import steps
+        from headstart.engines.torch_support import reason_not
 
         if reason := reason_not(model, model.graph.node):
             raise EngineError(f"torch-cuda cannot run {graph.name}: {reason}; or use a CPU engine")

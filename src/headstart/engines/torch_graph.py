@@ -1,20 +1,19 @@
-"""An ONNX graph as steps that torch can run: which nodes are needed, in order, and whether torch_ops.py has them.
+"""An ONNX graph as steps that torch can run, in order.
 
 The CUDA engine runs such steps as they are; `headstart.adapt` makes layers with weights of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import onnx
 import torch
 
-from headstart.engines.torch_ops import OPERATIONS, SEVERAL
+from headstart.engines.torch_support import SEVERAL, needed
 
-OLDEST_OPSET = 13  # before it, axes were attributes and Softmax flattened its input
 _HOST_INTS = 64  # integer constants up to this size are shapes and axes: they stay where Python reads them
 
 
@@ -27,31 +26,6 @@ class Step:
     inputs: tuple[str, ...]
     output: str
     last_use: tuple[str, ...] = ()
-
-
-def reason_not(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> str | None:
-    """Why torch_ops.py cannot run `nodes` of `model`, in a clause; None where it can."""
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < OLDEST_OPSET:
-        return f"the graph uses ONNX opset {opset}, needed is {OLDEST_OPSET} or later; re-export it"
-    for node in nodes:
-        known = node.op_type in OPERATIONS and node.domain in ("", "ai.onnx")
-        if not known or (len(node.output) != 1 and node.op_type not in SEVERAL):
-            return f"there is no operator {node.op_type} with {len(node.output)} outputs in torch here"
-    return None
-
-
-def needed(
-    model: onnx.ModelProto, outputs: Collection[str], start: Collection[str] = frozenset()
-) -> list[onnx.NodeProto]:
-    """The nodes that `outputs` depend on, in order; what computes the tensors of `start` is not among them."""
-    read = set(outputs) - set(start)
-    kept = []
-    for node in reversed(model.graph.node):  # nodes are sorted by execution: one pass backwards finds every ancestor
-        if read.intersection(node.output):
-            kept.append(node)
-            read |= {name for name in node.input if name} - set(start)
-    return kept[::-1]
 
 
 def steps(model: onnx.ModelProto, outputs: Collection[str], start: Collection[str] = frozenset()) -> list[Step]:

@@ -1,8 +1,9 @@
 """ONNX operators as torch operations: those that exported vision and text encoders are made of (opset 13 and later).
 
 Each function takes the node's attributes and its inputs (None where an optional one is left out) and returns one
-output: its only one, but for those of SEVERAL. Shapes, axes and indices stay on the CPU, as the specification's int64
-tensors, so that reading them never waits for the GPU; `join` brings them over where they meet data.
+output: its only one, but for those that torch_support.py says have several. Shapes, axes and indices stay on the CPU,
+as the specification's int64 tensors, so that reading them never waits for the GPU; `join` brings them over where they
+meet data.
 Semantics: https://onnx.ai/onnx/operators/.
 """
 
@@ -331,7 +332,4 @@ OPERATIONS: dict[str, Operation] = {
     "Unsqueeze": unsqueeze,
     "Where": _elementwise(torch.where),
 }
-"""The operators that run here; any other is an EngineError when a graph is opened."""
-
-SEVERAL = frozenset({"Split"})
-"""Operators of several outputs: their function gives the one that attributes["part"] names."""
+"""The operators that run here, those of torch_support.py; any other is an EngineError when a graph is opened."""
