@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from headstart.data.cells import as_number, as_numbers, number_share
+from headstart.data.cells import as_number, as_numbers, number_share, plain
 
 CELLS = [
     ("1", 1.0), ("-2.5e3", -2500.0), (" 7 ", 7.0), ("+4", 4.0), ("0", 0.0), ("0.5", 0.5), ("-0.5", -0.5),
@@ -34,3 +34,9 @@ def test_the_share_leaves_out_what_is_missing():
     assert number_share(["1", "x", "NA"]) == 0.5
     assert number_share(["NA", None]) == 0.0
     assert number_share([True, False]) == 0.0
+
+
+def test_bytes_are_strings_where_they_are_utf_8():
+    assert plain("café".encode()) == "café"
+    assert plain(b"  ") is None
+    assert plain(b"\xff\xd8\xff") is None

@@ -202,3 +202,30 @@ def test_fifty_thousand_files_need_no_stat_each(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "stat", lambda *args, **kwargs: calls.append(args) or real(*args, **kwargs))
     assert len(read(tmp_path)) == 1000
     assert len(calls) < 20
+
+
+def test_one_class_with_items_names_the_folders_without(tmp_path):
+    touch(tmp_path, "a/1.png", "a/2.png", "c/x.pdf")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataError, match=r"only one class, 'a', has items.*nothing that can be used is in b, c"):
+        read(tmp_path)
+
+
+def test_two_spellings_of_one_name_are_said(tmp_path):
+    touch(tmp_path, "e\u0301/1.png", "\u00e9/2.png", "b/1.png")
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system joins them itself")
+    data = read(tmp_path)
+    assert data.target.classes == ("b", "\u00e9")
+    assert any("differ only as bytes" in note for note in data.notes)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_link(tmp_path):
+    touch(tmp_path, "a/1.png", "b/1.png")
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    os.symlink(tmp_path / "gone", tmp_path / "b" / "link.png")
+    assert {one.id: one.reason for one in read(tmp_path).skipped} == {
+        "a/pipe.png": "not a file, but a pipe or a device",
+        "b/link.png": "a link that leads nowhere",
+    }

@@ -96,3 +96,16 @@ def test_the_input_column_can_be_named(tmp_path):
     assert read_inputs(tmp_path / "t.csv", "text", input="short").items == ["few"]
     with pytest.raises(DataError, match="did you mean 'short'"):
         read_inputs(tmp_path / "t.csv", "text", input="shrt")
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "1.png").touch()
+    monkeypatch.chdir(tmp_path)
+    assert skips(read_inputs(["", os.devnull], "image")) == [("", "an empty name"), (os.devnull, "not a file")]
+
+
+def test_the_usual_column_is_taken_where_a_table_has_it(tmp_path):
+    (tmp_path / "t.csv").write_text("title,body\nshort,many words stand here in a row\n")
+    assert read_inputs(tmp_path / "t.csv", "text", usual_input="title").items == ["short"]
+    assert read_inputs(tmp_path / "t.csv", "text", usual_input="gone").items == ["many words stand here in a row"]
+    assert read_inputs(tmp_path / "t.csv", "text", usual_input="title", input="body").items != ["short"]

@@ -232,3 +232,21 @@ def test_few_shot_draw_of_many_labels():
         subset_per_class(numeric(np.random.default_rng(0), 9), 2, seed=0)
     with pytest.raises(OptionError, match="at least one"):
         subset_per_class(target, 0, seed=0)
+
+
+def test_folds_that_would_learn_from_less_than_two_items_are_refused():
+    two = Target("binary", np.array([0, 1]), ("a", "b"))
+    with pytest.raises(DataError, match="each of the 2 items has a class of its own"):
+        folds(two)
+    with pytest.raises(DataError, match="2 items cannot be split so that two are left"):
+        folds(Target("regression", np.array([0.0, 1.0]), ("y",)))
+    with pytest.raises(DataError, match="4 items in 2 groups cannot be split"):
+        folds(Target("binary", np.array([0, 1, 1, 0]), ("a", "b")), groups=np.array([0, 1, 1, 1]))
+    with pytest.raises(DataError, match="fewer than two earlier items"):
+        folds(Target("binary", np.array([0, 1, 1]), ("a", "b")), times=np.array([0.0, 1.0, 1.0]))
+    assert len(folds(Target("binary", np.array([0, 1, 1]), ("a", "b")))) == 3
+
+
+def test_a_class_an_item_cannot_be_checked():
+    with pytest.raises(DataError, match=r"each of the 9 items has a class of its own.*another label"):
+        folds(Target("multiclass", np.arange(9), tuple("abcdefghi")))

@@ -435,3 +435,56 @@ def test_names_of_nothing(name):
 def test_unreadable_data_of_other_types():
     with pytest.raises(DataError, match="is a list; expected a folder"):
         read([1, 2])
+
+
+@pytest.mark.parametrize("role", ["input", "group"])
+def test_a_label_is_not_learned_from_itself(role):
+    frame = pd.DataFrame(text_rows(), columns=["text", "meaning"])
+    with pytest.raises(DataError, match=f"'meaning' is named as the label and as the {role}"):
+        read(frame, label="meaning", **{role: "meaning"})
+
+
+def test_one_other_column_is_the_text_that_was_asked_for():
+    frame = pd.DataFrame({"code": [str(i) for i in range(12)], "label": ["a", "b"] * 6})
+    assert read(frame, modality="text").items == [str(i) for i in range(12)]
+
+
+def test_a_model_finds_the_columns_of_its_fit_again():
+    """Another column may look more like a text or a label; what was learned from is taken where it is there."""
+    rows = [("short", f"a much longer text here {i}", "ab"[i % 2], "cd"[i % 3 == 0]) for i in range(12)]
+    frame = pd.DataFrame(rows, columns=["title", "body", "verdict", "label"])
+    fitted = read(frame, input="title", label="verdict")
+    assert (fitted.input, fitted.labels) == ("title", ("verdict",))
+    usual = {"usual_input": fitted.input, "usual_labels": fitted.labels}
+    again = read_for_model(frame, "text", "binary", ("a", "b"), **usual)
+    assert again.items == ["short"] * 12
+    assert classes_of(again) == classes_of(fitted)
+    renamed = frame.drop(columns=["title", "verdict"])
+    other = read_for_model(renamed, "text", "binary", ("c", "d"), **usual)
+    assert other.items == [body for _, body, _, _ in rows]
+    assert read_for_model(frame, "text", "binary", ("c", "d"), label="label", input="body", **usual).labels == (
+        "label",
+    )
+
+
+def test_the_label_is_not_sought_among_the_columns_of_the_model():
+    frame = pd.DataFrame({"x": [0, 1] * 6, "z": [1, 0] * 6})
+    with pytest.raises(DataError, match="no column for the label"):
+        read_for_model(frame, "table", "binary", ("0", "1"), columns=("x", "z"))
+
+
+def test_label_columns_are_those_of_the_model():
+    frame = pd.DataFrame({"text": WORDS * 3, "q": [0, 1] * 6, "p": [1, 0] * 6, "r": [1, 1] * 6})
+    data = read_for_model(frame, "text", "multilabel", ("p", "q"), label="q,p")
+    assert data.target.classes == ("p", "q")
+    assert data.target.y[0].tolist() == [1, 0]
+    with pytest.raises(DataError, match=r"label columns p, r are not the model's classes \(p, q\)"):
+        read_for_model(frame, "text", "multilabel", ("p", "q"), label="p,r")
+
+
+def test_empty_labels_of_many_at_once_are_said_to_be_unknown():
+    frame = pd.DataFrame({"text": WORDS * 3, "tags": ["a;b", "b", None, ";"] * 3})
+    data = read(frame)
+    assert len(data) == 9
+    assert data.target.y.sum(axis=1).tolist() == [2, 1, 0] * 3
+    assert any("3 rows with an empty label are left out" in note and "a lone ';'" in note for note in data.notes)

@@ -46,9 +46,18 @@ def plain(cell: object) -> Cell:
         return os.fspath(cell)
     if isinstance(cell, date):
         return cell.isoformat() if cell == cell else None  # pandas' NaT is a date that equals nothing
-    if isinstance(cell, bytes) or type(cell).__name__ == "NAType":
+    if isinstance(cell, bytes):  # how some writers of parquet store strings
+        return _decoded(cell)
+    if type(cell).__name__ == "NAType":
         return None
     return str(cell)
+
+
+def _decoded(cell: bytes) -> str | None:
+    try:
+        return plain(cell.decode())
+    except UnicodeDecodeError:
+        return None
 
 
 def as_number(cell: Cell) -> float | None:

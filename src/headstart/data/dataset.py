@@ -45,7 +45,8 @@ class Dataset:
         groups: (n,) int64 codes of what must stay on one side of a split (a patient), or None.
         times: (n,) float64 for time-ordered splits, or None.
         columns: table only: the d feature names.
-        input: the table column that held the items, or None for a folder.
+        input: the table column that held the items; None for a folder, and for tables of features.
+        labels: the table columns that held the labels; none for a folder.
         skipped: items left out while reading, with reasons.
         notes: what was inferred, one sentence each, to be said aloud.
     """
@@ -59,6 +60,7 @@ class Dataset:
     times: NDArray[np.float64] | None = None
     columns: tuple[str, ...] = ()
     input: str | None = None
+    labels: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from headstart.data.dataset import Dataset, Modality, Skipped
 from headstart.data.infer import Wanted
 from headstart.data.labels import Labels, labels_from_names, normal, read_labels
-from headstart.data.search import SUFFIXES, Found, entries, readable, search
+from headstart.data.search import SUFFIXES, Found, entries, readable, search, why_not_a_file
 from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
 
@@ -23,22 +23,23 @@ def read_folder(root: Path, wanted: Wanted) -> Dataset:
             column was named; or the modality asked for is not one of files.
     """
     _refuse_columns(root, wanted)
-    found = {name: _search_all(folders, str(root)) for name, folders in class_folders(root).items()}
+    classes = class_folders(root)
+    found = {name: _search_all(folders, str(root)) for name, folders in classes.items()}
     modality, notes = _modality(root, found, wanted.modality)
+    notes += _merged(classes)
     files = sorted((_id(path, root), path, name) for name, one in found.items() for path in one.paths[modality])
     kept, skipped = _load(files, modality)
     if not kept:
         why = f": {skipped[0].id}: {skipped[0].reason}" if skipped else ""
         raise DataError(f"{root} has {len(files)} {modality} files and none can be used{why}")
+    _refuse_one_class(root, {name for _, _, name in kept}, found, wanted)
     labels = _labels([name for _, _, name in kept], wanted)
     if wanted.task is None:
         notes.append(f"task {labels.target.task}: {len(labels.target.classes)} class folders")
     skipped += [Skipped(kept[i][0], reason) for i, reason in labels.reasons.items()]
     kept = [kept[i] for i in labels.kept]
     items = [Path(path) for _, path, _ in kept] if modality == "image" else [text for _, text, _ in kept]
-    skipped += [
-        Skipped(_id(path, root), "a link that leads nowhere") for one in found.values() for path in one.dangling
-    ]
+    skipped += [Skipped(_id(path, root), why_not_a_file(path)) for one in found.values() for path in one.dangling]
     return Dataset(
         name=root.resolve().name or str(root),
         modality=modality,
@@ -73,6 +74,12 @@ def class_folders(root: Path) -> dict[str, list[str]]:
             os.path.join(str(root), name)
         )  # Path(".") / name would lose the "."
     return classes
+
+
+def _merged(classes: dict[str, list[str]]) -> list[str]:
+    """A note on folders that look alike and are one class."""
+    twice = [name for name, folders in classes.items() if len(folders) > 1]
+    return [f"one class of folders whose names differ only as bytes: {', '.join(twice[:5])}"] if twice else []
 
 
 def _search_all(folders: list[str], root: str) -> Found:
@@ -122,6 +129,15 @@ def _modality(root: Path, found: dict[str, Found], wanted: Modality | None) -> t
     if loose:
         notes.append(f"{len(loose)} file{'s' if len(loose) > 1 else ''} beside the class folders passed over")
     return modality, [*notes, *total.notes()]
+
+
+def _refuse_one_class(root: Path, there: set[str], found: dict[str, Found], wanted: Wanted) -> None:
+    """Raise DataError where a fit has the items of one class only, naming the class folders that gave none."""
+    if len(there) > 1 or wanted.classes or wanted.task in ("regression", "multilabel"):
+        return
+    without = [name for name in found if name not in there]
+    why = f"; nothing that can be used is in {', '.join(without[:5])}{' ...' * (len(without) > 5)}" if without else ""
+    raise DataError(f"{root}: only one class, {next(iter(there))!r}, has items; at least two are needed{why}")
 
 
 def _load(files: list[tuple[str, str, str]], modality: Modality) -> tuple[list[tuple[str, str, str]], list[Skipped]]:

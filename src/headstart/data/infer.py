@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from headstart.data.cells import Cell, is_missing_word, number_share
 from headstart.data.dataset import MODALITIES, Modality
+from headstart.data.matrix import base_columns
 from headstart.data.search import IMAGE_SUFFIXES
 from headstart.data.table import Table
 from headstart.errors import DataError, OptionError
@@ -36,6 +37,8 @@ class Wanted:
         label: a column, or several of 0 and 1 joined by commas.
         classes: those of a model to evaluate; see labels.read_labels.
         columns: the feature columns of a model for tables; see matrix.rebuild.
+        usual_input, usual_labels: the columns that the model learned from, taken where the table has them and nothing
+            else was said.
     """
 
     modality: Modality | None = None
@@ -46,6 +49,8 @@ class Wanted:
     time: str | None = None
     classes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    usual_input: str | None = None
+    usual_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise OptionError for a modality or task that does not exist."""
@@ -86,7 +91,10 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
     """
     notes: list[str] = []
     labels = _named_labels(table, wanted) if labelled else ()
+    if labelled and not labels and set(wanted.usual_labels) <= set(table.columns):
+        labels = wanted.usual_labels
     given = [check_column(table, name) for name in (wanted.input, wanted.group, wanted.time) if name]
+    _refuse_leak(wanted, labels)
     free = [name for name in table.columns if name not in given and name not in labels]
     group, time, id_ = wanted.group, wanted.time, _find_id(table, free)
     if labelled and not group:
@@ -95,16 +103,18 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
             notes.append(f"groups: column {group!r}, by its name; its rows stay on one side of every split")
     free = [name for name in free if name not in (group, id_)]
     if labelled and not labels:
-        labels = _by_name(free, LABEL_NAMES)
+        labels = _by_name([name for name in free if name != wanted.usual_input], LABEL_NAMES)
         if labels:
             notes.append(f"label: column {labels[0]!r}, by its name")
     free = [name for name in free if name not in labels]
+    used = base_columns(wanted.columns, tuple(table.columns)) if wanted.columns else ()
 
     modality, source, why = _find_input(table, free, wanted)
     if why:
         notes.append(why)
     if labelled and not labels:
-        labels = (_guess_label(table, [name for name in free if name != source], modality),)
+        others = [name for name in free if name != source and name not in used]
+        labels = (_guess_label(table, others, modality),)
         notes.append(f"label: column {labels[0]!r}, the last that can be one")
     rest = [name for name in free if name != source and name not in labels]
     inputs = (source,) if source else tuple(rest)
@@ -113,6 +123,13 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
     if source and rest and labelled:
         notes.append(f"not used: column{'s' if len(rest) > 1 else ''} {', '.join(rest[:8])}{' ...' * (len(rest) > 8)}")
     return Roles(modality, inputs, labels, group, time, id_, tuple(notes))
+
+
+def _refuse_leak(wanted: Wanted, labels: Sequence[str]) -> None:
+    """Raise DataError where the label would be learned from itself, or be kept apart from itself."""
+    for role, name in (("input", wanted.input), ("group", wanted.group)):
+        if name is not None and name in labels:
+            raise DataError(f"column {name!r} is named as the label and as the {role}: name another for one of them")
 
 
 def check_column(table: Table, name: str) -> str:
@@ -173,6 +190,8 @@ def _find_input(table: Table, free: Sequence[str], wanted: Wanted) -> tuple[Moda
             wanted.input,
             "" if modality else f"modality {found}: what column {wanted.input!r} holds",
         )
+    if modality is not None and wanted.usual_input in free:
+        return modality, wanted.usual_input, f"input: column {wanted.usual_input!r}, as in the model's fit"
     if modality in (None, "image"):
         best = max(free, key=lambda name: _image_share(_sample(table.columns[name])), default=None)
         if best is not None and _image_share(_sample(table.columns[best])) >= (0.8 if modality is None else 0.01):
@@ -194,7 +213,7 @@ def _find_text(table: Table, free: Sequence[str], *, forced: bool) -> str | None
         return named[0]
     strings = [name for name in free if _is_strings(table.columns[name])]
     if not strings:
-        return None
+        return free[0] if forced and len(free) == 1 else None
     longest = max(strings, key=lambda name: _words(table.columns[name]))
     numbers = sum(number_share(_sample(table.columns[name])) >= 0.95 for name in free)
     cells = table.columns[longest]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from headstart.data.dataset import Dataset, Modality, Skipped
 from headstart.data.infer import Wanted, infer_roles
 from headstart.data.rows import read_rows, row_names, take_items
-from headstart.data.search import SUFFIXES, Found, is_folder, readable, search
+from headstart.data.search import SUFFIXES, Found, is_folder, readable, search, why_not_a_file
 from headstart.data.table import Table, from_frame, is_frame, is_table_name, load_table
 from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
@@ -45,6 +45,7 @@ def read_inputs(
     modality: Modality,
     *,
     input: str | None = None,  # noqa: A002  the command line's word
+    usual_input: str | None = None,
     columns: Sequence[str] = (),
 ) -> Dataset:
     """Items to predict, in the order given; those that cannot be used are in `skipped`, and none is not an error.
@@ -55,6 +56,7 @@ def read_inputs(
             text: the texts themselves, .txt files, folders given as a Path or with a separator in the name, tables;
             table: tables that have the model's columns.
         input: the column of texts or paths in tables; None to infer it.
+        usual_input: the one of the model's fit: taken where a table has it and no other is named.
         columns: table: the model's `Dataset.columns`.
 
     Raises:
@@ -65,7 +67,7 @@ def read_inputs(
     )
     if not several:
         raise DataError("nothing to predict was given; expected files, folders, texts or tables")
-    wanted = Wanted(modality, input=input, columns=tuple(columns))
+    wanted = Wanted(modality, input=input, columns=tuple(columns), usual_input=usual_input)
     got = _Gathered()
     for one in several:
         _add(one, wanted, modality, got, named=len(several) > 1)
@@ -123,12 +125,14 @@ def _rows(table: Table, wanted: Wanted, got: _Gathered, *, named: bool) -> None:
 
 def _image(one: str | Path, got: _Gathered) -> None:
     path = Path(one)
-    if is_folder(path):
+    if one == "":  # Path("") is the current folder
+        got.skip("", "an empty name")
+    elif is_folder(path):
         _folder(path, "image", got)
     elif os.path.isfile(path):
         got.add(_shown(one), path)
     else:
-        got.skip(_shown(one), "no such file")
+        got.skip(_shown(one), "not a file" if os.path.exists(path) else "no such file")
 
 
 def _text(one: str | Path, got: _Gathered) -> None:
@@ -156,7 +160,7 @@ def _folder(path: Path, modality: Modality, got: _Gathered) -> None:
         else:
             _text(Path(file), got)
     for link in sorted(found.dangling):
-        got.skip(_shown(link), "a link that leads nowhere")
+        got.skip(_shown(link), why_not_a_file(link))
     if not found.paths[modality] and not found.dangling:
         got.skip(_shown(path), f"a folder without {' '.join(sorted(SUFFIXES[modality]))} files")
 

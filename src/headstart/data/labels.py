@@ -61,6 +61,11 @@ def read_labels(cells: Sequence[Cell], column: str, task: Task | None = None, cl
         labels = labels_from_names(class_names(there), column, chosen, classes)
     reasons.update({int(kept[i]): reason for i, reason in labels.reasons.items()})
     notes = (f"task {chosen}: {why}",) if why else ()
+    if chosen == "multilabel" and len(kept) < len(cells) and any(isinstance(cell, str) for cell in there):
+        notes += (
+            f"{len(cells) - len(kept)} rows with an empty label are left out, since it may be unknown; "
+            f"where it is known that no label holds, write a lone {_used(there)!r}",
+        )
     return Labels(labels.target, kept[labels.kept], reasons, notes + labels.notes)
 
 
@@ -75,13 +80,18 @@ def labels_from_names(names: Sequence[str], column: str, task: Task | None, clas
     return _encode([[name] for name in names], column, task, classes)
 
 
-def read_label_columns(columns: dict[str, Sequence[Cell]]) -> Labels:
+def read_label_columns(columns: dict[str, Sequence[Cell]], known: Sequence[str] = ()) -> Labels:
     """A multilabel target from one column of 0 and 1 a class; class order is alphabetical.
 
+    Args:
+        known: the classes of a model to evaluate, in its order.
+
     Raises:
-        DataError: a cell that is not 0, 1, true or false.
+        DataError: a cell that is not 0, 1, true or false; or not a column for each of the `known`.
     """
-    classes = tuple(sorted(columns))
+    if known and set(known) != set(columns):
+        raise DataError(f"label columns {_some(sorted(columns))} are not the model's classes ({_some(known)})")
+    classes = tuple(known) or tuple(sorted(columns))
     n = len(columns[classes[0]])
     y = np.zeros((n, len(classes)), np.uint8)
     reasons: dict[int, str] = {}
@@ -164,8 +174,13 @@ def _parts(cell: str, separator: str) -> list[str]:
     return [part.strip() for part in cell.split(separator) if part.strip()]
 
 
+def _used(cells: Sequence[Cell]) -> str:
+    """The separator of labels that are known to be joined."""
+    return next((s for s in SEPARATORS if any(isinstance(c, str) and s in c for c in cells)), SEPARATORS[0])
+
+
 def _split_all(cells: Sequence[Cell]) -> list[list[str]]:
-    used = next((s for s in SEPARATORS if any(isinstance(c, str) and s in c for c in cells)), SEPARATORS[0])
+    used = _used(cells)
     out = []
     for cell in cells:
         parts = cell if isinstance(cell, list) else _parts(cell, used) if isinstance(cell, str) else [cell]

@@ -61,7 +61,7 @@ def encode(columns: Mapping[str, Sequence[Cell]]) -> Matrix:
     if clash is not None:
         raise DataError(f"column {clash!r} can be read in two ways: rename the columns that have '=' in their names")
     categories = len(set(names) - set(columns))
-    notes.insert(0, f"features: {len(names)} columns, {categories} of them for categories")
+    notes.insert(0, f"features: {len(names)} column{'s' * (len(names) > 1)}, {categories} of them for categories")
     return Matrix(np.hstack([values for _, values in blocks]), names, tuple(notes))
 
 

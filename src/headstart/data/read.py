@@ -64,6 +64,8 @@ def read_for_model(
     input: str | None = None,  # noqa: A002
     label: str | None = None,
     group: str | None = None,
+    usual_input: str | None = None,
+    usual_labels: tuple[str, ...] = (),
 ) -> Dataset:
     """Read labelled data to evaluate a model on: codes refer to the model's classes, the matrix has its columns.
 
@@ -73,11 +75,22 @@ def read_for_model(
         columns: for tables of features, the model's `Dataset.columns`.
         input: the column of texts or paths, of no meaning where the data are a folder: a model learned from a table
             may be evaluated on one.
+        usual_input, usual_labels: the columns of the fit: taken where the table has them and no other is named.
 
     Raises:
         DataError: as for `read`; also a column of the model that is absent.
     """
-    wanted = Wanted(modality, task, input, label, group, classes=classes, columns=columns)
+    wanted = Wanted(
+        modality,
+        task,
+        input,
+        label,
+        group,
+        classes=classes,
+        columns=columns,
+        usual_input=usual_input,
+        usual_labels=usual_labels,
+    )
     if isinstance(data, (str, os.PathLike)) and is_folder(Path(data)):
         wanted = replace(wanted, input=None)
     return _read(data, wanted)
@@ -135,6 +148,8 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
         groups=groups,
         times=None if times is None else times[kept],
         columns=contents.columns,
+        input=None if roles.modality == "table" else roles.inputs[0],
+        labels=roles.labels,
         skipped=skipped_rows(reasons, names, table.bad),
     )
     return replace(data, notes=(*notes, *labels.notes, *_contradictions(data)))
@@ -144,7 +159,8 @@ def _labels(table: Table, roles: Roles, rows: np.ndarray, wanted: Wanted) -> Lab
     if len(roles.labels) > 1:
         if wanted.task not in (None, "multilabel"):
             raise DataError(f"several label columns make task multilabel, not {wanted.task}; name one column")
-        return read_label_columns({name: [table.columns[name][i] for i in rows] for name in roles.labels})
+        columns = {name: [table.columns[name][i] for i in rows] for name in roles.labels}
+        return read_label_columns(columns, wanted.classes)
     column = roles.labels[0]
     return read_labels([table.columns[column][i] for i in rows], column, wanted.task, wanted.classes)
 

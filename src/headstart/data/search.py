@@ -26,7 +26,7 @@ class Found:
         paths: by modality, every file of it, as strings below the searched folder.
         others: suffix -> how many files of kinds that are not read.
         hidden: files and folders with a name that begins with a dot.
-        dangling: links that lead nowhere.
+        dangling: links that lead nowhere, and what is neither a file nor a folder; see `why_not_a_file`.
         loops: links back to a folder already searched.
     """
 
@@ -106,6 +106,11 @@ def is_folder(path: Path) -> bool:
         raise DataError(f"{path} cannot be read: {failed.strerror}") from None
     except (OSError, ValueError):  # absent, or a text that no file can be named
         return False
+
+
+def why_not_a_file(path: str) -> str:
+    """Why something with a file's name is none."""
+    return "not a file, but a pipe or a device" if os.path.exists(path) else "a link that leads nowhere"
 
 
 def readable(name: str) -> str:

@@ -46,7 +46,8 @@ def folds(
 
     Raises:
         OptionError: k below 2.
-        DataError: fewer than two items, groups or times.
+        DataError: fewer than two items, groups or times; a fold that would learn from fewer than two items; or no
+            class of two items.
     """
     if k < 2:
         raise OptionError(f"{k} folds were asked for; at least two are needed")
@@ -58,8 +59,17 @@ def folds(
     if k < 2:
         what = "item" if groups is None else "group"
         raise DataError(f"cannot split {parts} {what} in two; expected at least two {what}s")
+    if target.exclusive and len(np.unique(target.y)) == n:
+        raise DataError(
+            f"each of the {n} items has a class of its own, so none can be both learned and checked: "
+            f"give more items a class, or name another label"
+        )
     side = assign(target, np.full(k, 1 / k), groups, np.random.default_rng(seed))
-    return [Fold(np.flatnonzero(side != i), np.flatnonzero(side == i)) for i in range(k)]
+    out = [Fold(np.flatnonzero(side != i), np.flatnonzero(side == i)) for i in range(k)]
+    if min(len(fold.train) for fold in out) < 2:
+        of = "" if groups is None else f" in {parts} groups"
+        raise DataError(f"{n} items{of} cannot be split so that two are left to learn from: give more")
+    return out
 
 
 def holdout(target: Target, fraction: float, *, groups: Indices | None = None, seed: int = 0) -> Fold:
@@ -115,8 +125,10 @@ def _forward(times: NDArray[np.float64], groups: Indices | None, k: int) -> list
         train = stretch < i
         if groups is not None:
             train &= ~np.isin(groups, groups[test])
-        if train.any():
+        if np.count_nonzero(train) > 1:
             out.append(Fold(np.flatnonzero(train), np.flatnonzero(test)))
     if not out:
-        raise DataError(f"no time-ordered split: {len(counts)} distinct times, and nothing earlier to learn from")
+        raise DataError(
+            f"no time-ordered split: {len(counts)} distinct times, and fewer than two earlier items to learn from"
+        )
     return out

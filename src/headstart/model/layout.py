@@ -37,7 +37,7 @@ class ModelCard:
         head: {"kind", "settings"}.
         columns: the feature columns of a table model, in order.
         input: the table column that held the items, or None.
-        data: what it was fitted on: name, n, seed.
+        data: what it was fitted on: name, n, seed; label, the table columns that held the labels.
         versions: of headstart and the libraries that computed it.
         lineage: what it was made from, nearest first; empty where nothing was transferred.
     """
@@ -54,6 +54,12 @@ class ModelCard:
     data: Mapping[str, Any]
     versions: Mapping[str, str]
     lineage: tuple[Ancestor, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The table columns that held the labels; none for a folder, and in files of the first days."""
+        named = self.data.get("label")
+        return tuple(named) if isinstance(named, (list, tuple)) and all(isinstance(one, str) for one in named) else ()
 
     def json(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -99,7 +99,9 @@ class Model:
 
         one = isinstance(inputs, (str, os.PathLike)) or hasattr(inputs, "columns")
         given = [inputs] if one else list(inputs)
-        dataset = read_inputs(given, self.card.modality, input=input or self.card.input, columns=self.card.columns)
+        dataset = read_inputs(
+            given, self.card.modality, input=input, usual_input=self.card.input, columns=self.card.columns
+        )
         lost = deque(sorted(dataset.skipped, key=lambda skipped: skipped.before))
         with progress.bar("predict", self.card.name, len(dataset), _unit(self.card.modality)) as bar:
             for start in range(0, len(dataset), CHUNK):
@@ -152,9 +154,11 @@ class Model:
             self.card.task,
             self.classes,
             columns=self.card.columns,
-            input=input or self.card.input,
+            input=input,
             label=label,
             group=group,
+            usual_input=self.card.input,
+            usual_labels=self.card.labels,
         )
         return self._evaluate(dataset, progress)
 

@@ -130,7 +130,7 @@ def _card(dataset: Dataset, options: FitOptions) -> dict[str, Any]:
         "classes": dataset.target.classes,
         "columns": dataset.columns,
         "input": dataset.input,
-        "data": {"name": dataset.name, "n": len(dataset), "seed": options.seed},
+        "data": {"name": dataset.name, "n": len(dataset), "seed": options.seed, "label": list(dataset.labels)},
         "versions": {name: version(name) for name in ("headstart", "numpy", "scikit-learn", "onnxruntime", "openvino")},
     }
 
