@@ -24,8 +24,10 @@ from headstart.sources.base import Source
 
 # Part of the name of a feature space: raise it when the same item would be prepared otherwise.
 PREPROCESSING_VERSION = 1
+# The same of what `hog` says of an image.
+_DESCRIPTION_VERSION = 2
 _FILES = Space("files seen", "content of a file by its place, size and time", KEY_BYTES, "uint8")
-_DESCRIBED = Space("no transfer", f"hog v{PREPROCESSING_VERSION}", len(names()), "float16")
+_DESCRIBED = Space("no transfer", f"hog v{_DESCRIPTION_VERSION}", len(names()), "float16")
 
 
 def embed(
