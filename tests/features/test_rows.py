@@ -57,3 +57,14 @@ def test_other_columns_and_damaged_states_are_refused(table):
         RowScaler.restore({**arrays, "means": arrays["means"][:2]}, settings)
     with pytest.raises(ArtefactError, match="do not match"):
         RowScaler.restore(arrays, {"gappy": [9]})
+
+
+def test_columns_of_extreme_size_are_told_apart():
+    """The squares of 1e300 overflow; in float32 what lies far outside of training would be infinite."""
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    scaler = RowScaler.fit(x * [1e300, 1, 1e-300])
+    ordinary = RowScaler.fit(x).transform(x)
+    np.testing.assert_allclose(scaler.transform(x * [1e300, 1, 1e-300]), ordinary, rtol=1e-9)
+    far = scaler.transform(np.array([[1.7e308, 1e300, -1e300], [-1.7e308, 0, 0]])).astype(np.float32)
+    assert np.isfinite(far).all()
+    assert far[0, 1] > 1e5

@@ -152,3 +152,14 @@ def test_damaged_trees_are_refused():
             BoostedTrees().restore(HeadState(state.kind, arrays, state.settings))
     with pytest.raises(ArtefactError, match="outputs"):
         BoostedTrees().restore(HeadState(state.kind, state.arrays, {**state.settings, "task": "regression"}))
+
+
+def test_classes_of_less_than_two_items_get_their_shares():
+    """No tree could tell them apart, and scikit-learn would warn."""
+    y = np.concatenate([np.arange(20), [0, 1, 1]])
+    head = BoostedTrees().fit(
+        np.random.default_rng(0).normal(size=(23, 3)), Target("multiclass", y, tuple(map(str, y[:20])))
+    )
+    scores = head.scores(np.zeros((1, 3)))[0]
+    shares = np.exp(scores - scores[0])
+    np.testing.assert_allclose(shares[:3], [1.0, 1.5, 0.5])

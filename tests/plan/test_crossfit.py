@@ -68,3 +68,19 @@ def test_groups_reach_the_head():
     found = crossfit(ArrayView(x), head, Problem(target, splits, groups, None, 0))
     alone = head.fit(x[splits[0].train], target.take(splits[0].train), groups=groups[splits[0].train])
     assert np.allclose(found.scores[splits[0].test], alone.scores(x[splits[0].test]))
+
+
+@pytest.mark.parametrize("name", ["ridge", "logistic", "means", "knn", "boosted-trees"])
+def test_two_groups_are_enough(name):
+    """Each fold learns from one group alone, of which no group can be left out."""
+    rng = np.random.default_rng(0)
+    y, groups = np.tile([0, 1], 20), np.repeat([0, 1], 20)
+    x = rng.normal(size=(40, 3)) + 3 * y[:, None]
+    target = Target("binary", y, ("a", "b"))
+    task = Problem(target, folds(target, groups=groups, k=5, seed=0), groups, None, 0)
+    view, head = ArrayView(x), registry.get("headstart.heads", name)
+    found = crossfit(view, head, task)
+    assert len(task.folds) == 2
+    assert (found.probabilities.argmax(axis=1) == y).mean() > 0.8
+    alone = head.fit(x[:20], target.take(np.arange(20)))
+    assert np.allclose(found.scores[20:], alone.scores(x[20:]))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from headstart.errors import ArtefactError, DataError
 
+FARTHEST = 1e6  # standard deviations from the mean: what lies farther would leave float32 and drown all else
+
 _ARRAYS = ("medians", "means", "scales")
 
 
@@ -37,7 +39,9 @@ class RowScaler:
             [np.median(c[~gap]) if not gap.all() else 0.0 for c, gap in zip(x.T, missing.T, strict=True)]
         )
         filled = np.where(missing, medians, x)
-        means, spread = filled.mean(axis=0), filled.std(axis=0)
+        size = np.maximum(np.abs(filled).max(axis=0), np.finfo(np.float64).tiny)
+        parts = filled / size  # sums and squares of 1e300 would overflow
+        means, spread = parts.mean(axis=0) * size, parts.std(axis=0) * size
         # Rounding leaves a trace of spread on a constant column of large numbers.
         constant = spread <= 1e-12 * np.abs(means)
         return cls(medians, means, np.where(constant, 1.0, spread), np.flatnonzero(missing.any(axis=0)))
@@ -51,7 +55,9 @@ class RowScaler:
         if x.ndim != 2 or x.shape[1] != len(self.medians):
             raise DataError(f"rows are {x.shape}; expected (n, {len(self.medians)}), the columns of training")
         missing = ~np.isfinite(x)
-        standard = (np.where(missing, self.medians, x) - self.means) / self.scales
+        filled = np.where(missing, self.medians, x)
+        with np.errstate(over="ignore"):
+            standard = np.clip((filled - self.means) / self.scales, -FARTHEST, FARTHEST)
         return np.concatenate([standard, missing[:, self.gappy]], axis=1)
 
     def names(self, columns: Sequence[str]) -> tuple[str, ...]:

@@ -123,8 +123,12 @@ def _grow(
 ) -> Trees:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    if target.exclusive and len(np.unique(target.y)) < 2:
-        return Trees.constant(np.zeros(1))
+    if target.exclusive:
+        share = np.bincount(target.y.astype(np.int64), weights)
+        share = share[share > 0] / share.sum()
+        # Leaves of two items or more cannot tell classes of fewer apart.
+        if len(share) == 1 or len(share) > max(2, len(x) / 2):
+            return Trees.constant(np.log(share))
     kind = HistGradientBoostingClassifier if target.exclusive else HistGradientBoostingRegressor
     model = kind(
         learning_rate=size.rate,

@@ -135,10 +135,13 @@ def _large(view: View, n: int) -> bool:
 
 
 def _fit(head: Head, view: FittedView, rows: NDArray[np.int64], problem: Problem) -> FittedHead:
+    groups = None if problem.groups is None else problem.groups[rows]
+    if groups is not None and len(np.unique(groups)) < 2:
+        groups = None  # of one group items are left out, since leaving out the group would leave nothing
     return head.fit(
         view.matrix(rows),
         problem.target.take(rows),
         weights=None if problem.weights is None else problem.weights[rows],
-        groups=None if problem.groups is None else problem.groups[rows],
+        groups=groups,
         seed=problem.seed,
     )
