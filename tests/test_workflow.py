@@ -122,6 +122,30 @@ def test_unknown_keywords_suggest_the_near_one(blobs):
         hs.fit(blobs, budgte=3)
 
 
+def test_options_of_another_type_are_refused_together():
+    with pytest.raises(OptionError, match=r"budget '90s': expected a positive number.*seed 1.5: expected a whole"):
+        FitOptions(budget="90s", seed=1.5)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="seed True"):
+        FitOptions(seed=True)
+    with pytest.raises(OptionError, match="out ''"):
+        hs.fit("birds", out="")
+    with pytest.raises(OptionError, match="source 5: expected a name, or several in a list"):
+        hs.fit("birds", source=5)
+    with pytest.raises(OptionError, match="commas part label columns"):
+        hs.fit("birds", label=["a,b", "c"])
+
+
+def test_python_values_that_are_not_plain_are_taken(tmp_path):
+    """NumPy's integers, columns named by numbers, several label columns in a list."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 2))
+    table = pd.DataFrame(np.c_[x, x > 0])
+    assert hs.fit(table, label=3, seed=np.int64(4), source=None).evidence["classes"] == ["0", "1"]
+    both = hs.fit(table, label=[2, 3], strategy=None)
+    assert both.evidence["task"] == "multilabel"
+    assert both.evaluate(table)["metrics"]["accuracy"]["value"] > 0.8
+
+
 def test_one_class_is_refused(tmp_path, blobs):
     import shutil
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,7 +24,8 @@ def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model:
         data: a folder of class folders, a table file, or a DataFrame.
         progress: who is told of long work; silent by default.
         options: the fields of `headstart.workflow.FitOptions`: out, source (a name or several), strategy, budget
-            (seconds), modality, task, input, label, group, time, seed, balance, cache.
+            (seconds), modality, task, input, label (a column, or several of 0 and 1), group, time, seed, balance,
+            cache.
 
     Returns:
         The model, loaded from the artefact that the fit wrote; `model.save(path)` keeps it.
@@ -37,17 +40,45 @@ def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model:
     """
     for singular, plural in (("source", "sources"), ("strategy", "strategies")):
         if singular in options:
-            given = options.pop(singular)
-            options[plural] = (given,) if isinstance(given, str) else tuple(given)
+            options[plural] = _several(singular, options.pop(singular))
     known = [field.name for field in fields(FitOptions)]
     unknown = [name for name in options if name not in known]
     if unknown:
         near = [f"{name!r} (did you mean {hit!r}?)" for name in unknown for hit in get_close_matches(name, known, n=1)]
         raise OptionError(f"unknown options: {', '.join(near or map(repr, unknown))}; there are {', '.join(known)}")
     if options.get("out") is not None:
-        options["out"] = Path(options["out"])
+        options["out"] = _path(options["out"])
+    for role in ("input", "label", "group", "time"):
+        if options.get(role) is not None:
+            options[role] = _column(role, options[role])
     result = run(data, FitOptions(**options), progress)
     model = load(result.path)
     model.report = result.report
     model.owners += (result,)
     return model
+
+
+def _several(option: str, given: Any) -> tuple[str, ...]:
+    """A name, several, or None, as a tuple."""
+    if given is None:
+        return ()
+    names = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not all(isinstance(name, (str, os.PathLike)) for name in names):
+        raise OptionError(f"{option} {given!r}: expected a name, or several in a list")
+    return tuple(os.fspath(name) for name in names)
+
+
+def _path(given: Any) -> Path:
+    if not isinstance(given, (str, os.PathLike)) or given == "":
+        raise OptionError(f"out {given!r}: expected the name of a file to write")
+    return Path(os.path.expanduser(given))
+
+
+def _column(role: str, given: Any) -> str:
+    """A column's name as a string, since DataFrames may have others; several labels are joined by commas."""
+    if not isinstance(given, (list, tuple)) or role != "label":
+        return str(given)
+    names = [str(name) for name in given]
+    if len(names) > 1 and any("," in name for name in names):
+        raise OptionError(f"label {given!r}: commas part label columns, so rename the one with a comma in its name")
+    return ",".join(names)

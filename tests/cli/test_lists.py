@@ -43,7 +43,7 @@ def test_evaluate(stand_in: StandIn, capsys: Captured) -> None:
     document = json.loads(capsys.readouterr().out)
     assert document["metrics"]["log_loss"] == {"value": 0.24, "low": None, "high": None}
     assert document["metrics"]["ece"] == 0.5
-    assert seen == [(Path("birds"), {"label": "l", "input": "i", "group": "g"})]
+    assert seen == [("birds", {"label": "l", "input": "i", "group": "g"})]
     assert main(["evaluate", "m.headstart", "birds"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "1,200 items, 1 skipped",

@@ -40,6 +40,13 @@ def test_it_cannot_tell():
     assert f"{width:.1f} points wide and holds zero; trees ships, as the cheaper of the two" in got.text
 
 
+def test_the_loss_of_numbers_is_called_by_its_name():
+    ours = Contender("ridge", np.array([0.5, 0.2, 0.9, 0.4]), 3.0)
+    got = verdict(ours, Contender("trees", np.array([0.4, 0.4, 0.8, 0.5]), 3.5), "r2")
+    assert "points of R2" in got.text
+    assert "(RMSE 3.00 against 3.50)" in got.text
+
+
 def test_a_given_gain_counts_and_groups_do():
     ours, theirs = side("ridge", 190), side("trees", 120)
     honest = verdict(ours, theirs, "accuracy", gain=Interval(0.02, -0.01, 0.05))

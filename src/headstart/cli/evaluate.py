@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from headstart.cli.output import Output
@@ -41,9 +40,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from headstart.model import load
 
     model = load(args.model)
-    report = model.evaluate(
-        Path(args.data), label=args.label, input=args.input, group=args.group, progress=out.progress()
-    )
+    report = model.evaluate(args.data, label=args.label, input=args.input, group=args.group, progress=out.progress())
     if out.json:
         out.document(report)
     else:

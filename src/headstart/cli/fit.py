@@ -92,7 +92,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         cache=not args.no_cache,
     )
     progress = out.progress()
-    result = fit(Path(args.data), options, progress)
+    result = fit(args.data, options, progress)
     if out.json:
         out.document(result.report)
     else:

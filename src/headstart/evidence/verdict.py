@@ -24,7 +24,8 @@ class Contender:
     Attributes:
         name: what to call it in the sentence: "HOG + boosted trees".
         item_scores: (n,) out-of-fold, from `metrics.item_scores`.
-        log_loss: mentioned where the primary metric cannot tell; None where there is none.
+        log_loss: mentioned where the primary metric cannot tell; for numbers the root mean squared error; None where
+            there is none.
     """
 
     name: str
@@ -90,7 +91,8 @@ def _sentence(transfer: Contender, baseline: Contender, metric: str, gain: Inter
         )
     losses = ""
     if transfer.log_loss is not None and baseline.log_loss is not None:
-        losses = f" (log loss {transfer.log_loss:.2f} against {baseline.log_loss:.2f})"
+        name = "RMSE" if metric == _WORDS["r2"] else "log loss"
+        losses = f" ({name} {transfer.log_loss:.2f} against {baseline.log_loss:.2f})"
     return (
         f"cannot tell whether transfer pays: {points} against {baseline.name} on the same folds{losses}. "
         f"The interval is {high - low:.1f} points wide and holds zero; {baseline.name} ships, as the cheaper of the two"

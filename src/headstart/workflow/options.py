@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 from headstart.data.dataset import Modality
@@ -40,13 +41,19 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         wrong = []
-        if self.budget is not None and not self.budget > 0:
+        if self.budget is not None and not (_is_number(self.budget, Real) and self.budget > 0):
             wrong.append(f"budget {self.budget!r}: expected a positive number of seconds")
-        if not 0 <= self.seed < 2**32:
+        if not (_is_number(self.seed, Integral) and 0 <= self.seed < 2**32):
             wrong.append(f"seed {self.seed!r}: expected a whole number from 0 to 4294967295")
+        else:
+            object.__setattr__(self, "seed", int(self.seed))  # NumPy's integers are not JSON
         if self.out is not None and self.out.is_dir():
             wrong.append(f"out {str(self.out)!r} is a folder: expected the name of a file to write")
         if self.out is not None and not self.out.parent.is_dir():
             wrong.append(f"out {str(self.out)!r}: the folder {str(self.out.parent)!r} does not exist")
         if wrong:
             raise OptionError("; ".join(wrong))
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
