@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import cast
+from typing import Any, cast
 from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart import registry
 from headstart.adapt.base import Job, Moved, Strategy
 from headstart.engines.memory import Choice
 from headstart.errors import EngineError
 from headstart.features.embed import embed
-from headstart.heads.linear import FittedLinear, LinearMap
+from headstart.heads.base import FittedHead, Head, HeadState
 from headstart.plan.crossfit import Fitted, OutOfFold, Problem
 from headstart.plan.trial import Trial
 from headstart.plan.views import NO_SOURCE, Rows, ViewState
@@ -105,11 +106,20 @@ class Tuned:
         learned = self.learner.learn(job, rows, checked, [out_of_fold.reading])
         moved = learned.moved
         view = MovedView.of(self.job, moved, _exact(self.choice), self.transfer)
-        linear = LinearMap(np.ascontiguousarray(moved.head.T), moved.bias.astype(np.float64))
-        kind = "ridge" if problem.target.task == "regression" else "logistic"
-        fitted = Fitted(view, FittedLinear(kind, linear, {}), out_of_fold.calibration)
+        fitted = Fitted(view, _head(moved, problem), out_of_fold.calibration)
         _agree(fitted, checked, learned.scores[-1], self.job.source.name)
         return fitted
+
+
+def _head(moved: Moved, problem: Problem) -> FittedHead:
+    """The trained head as one of those that a model file holds."""
+    kind = "ridge" if problem.target.task == "regression" else "logistic"
+    head: Head = registry.get("headstart.heads", kind)
+    arrays: dict[str, NDArray[Any]] = {
+        "weight": np.ascontiguousarray(moved.head.T),
+        "bias": moved.bias.astype(np.float64),
+    }
+    return head.restore(HeadState(kind, arrays, {}))
 
 
 def _exact(choice: Choice) -> Choice:

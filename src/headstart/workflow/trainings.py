@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _IN_USE_SECONDS = 3600.0
 def training_folder(view: SourceView) -> Path:
     """The folder of a source and the items it was applied to; the same for the same items in the same order."""
     digest = hashlib.sha256(view.origin.fingerprint.encode())
-    digest.update(np.ascontiguousarray(view.features.matrix))
+    digest.update(np.ascontiguousarray(view.features.matrix).data)
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", view.source)[:60]
     return paths.trainings_dir() / f"{readable}-{digest.hexdigest()[:16]}"
 
@@ -67,5 +68,6 @@ def _usage(folder: Path) -> tuple[int, float]:
             found = path.stat()
         except OSError:  # another process took it away
             continue
-        size, used = size + found.st_size, max(used, found.st_mtime)
+        size += found.st_size if S_ISREG(found.st_mode) else 0
+        used = max(used, found.st_mtime)
     return size, used
