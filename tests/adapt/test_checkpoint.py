@@ -72,7 +72,12 @@ def test_what_is_damaged_counts_as_not_there(tmp_path) -> None:
 def test_a_finished_training_is_known(make_job, tmp_path) -> None:
     job = make_job("image")
     tap = job.source.taps[-2]
-    moved = Moved({"stem.weight": np.ones((8, 3, 3, 3), np.float32)}, tap, np.ones((3, 24), np.float32), np.zeros(3))
+    moved = Moved(
+        {"stem.weight": np.ones((8, 3, 3, 3), np.float32)},
+        (tap,),
+        np.ones((3, 24), np.float32),
+        np.zeros(3, np.float32),
+    )
     learned = Learned((np.random.default_rng(0).standard_normal((8, 3)),), moved, ("a smaller batch",))
     shelf = Shelf(tmp_path, "k" * 64)
     assert shelf.finished(job) is None
@@ -81,7 +86,7 @@ def test_a_finished_training_is_known(make_job, tmp_path) -> None:
     found = Shelf(tmp_path, "k" * 64).finished(job)
     np.testing.assert_array_equal(found.scores[0], learned.scores[0])
     np.testing.assert_array_equal(found.moved.weights["stem.weight"], moved.weights["stem.weight"])
-    assert (found.moved.tap, found.notes) == (tap, ("a smaller batch",))
+    assert (found.moved.taps, found.notes) == ((tap,), ("a smaller batch",))
     assert shelf.resume() is None  # the checkpoint is gone
 
 

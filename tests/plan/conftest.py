@@ -73,7 +73,7 @@ class Fake:
             scores.append((1 if job.target.task == "regression" else 5) * fitted.scores(x[test]))
         assert fitted is not None
         head, bias = fitted.map.weight.T.astype(np.float32), fitted.map.bias.astype(np.float32)
-        moved = Moved({"w": np.ones((2, 2), np.float32)}, TAP, np.ascontiguousarray(head), bias)
+        moved = Moved({"w": np.ones((2, 2), np.float32)}, (TAP,), np.ascontiguousarray(head), bias)
         return Learned(tuple(scores), moved, (f"{len(train)} rows",))
 
 

@@ -114,7 +114,7 @@ class Opener:
         assert fitted is not None
         assert weight is not None
         head = np.ascontiguousarray(3 * fitted.map.weight.T).astype(np.float32)
-        moved = Moved({name: weight}, job.source.taps[-1], head, (3 * fitted.map.bias).astype(np.float32))
+        moved = Moved({name: weight}, job.source.taps[-1:], head, (3 * fitted.map.bias).astype(np.float32))
         return Learned(tuple(scores), moved, ("a smaller batch",))
 
     def _flat(self, path: Path) -> np.ndarray:

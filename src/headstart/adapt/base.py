@@ -1,7 +1,7 @@
 """What a strategy that moves weights is given, and what it gives back.
 
 A source is an ONNX graph, and stays one: a strategy trains some of the graph's own weights in torch, and what comes
-back is the same graph with other numbers in it, and a linear head on its last layer. So whatever has a graph can be
+back is the same graph with other numbers in it, and a linear head on its taps. So whatever has a graph can be
 trained, and what was trained is at once a source again.
 """
 
@@ -67,13 +67,13 @@ class Moved:
 
     Attributes:
         weights: name of an initializer of the source's graph -> its new value, float32, of the same shape.
-        tap: the output of the graph that the head reads.
-        head: (C, tap.width) float32.
+        taps: the outputs of the graph that the head reads, side by side.
+        head: (C, d) float32, d the width of the taps together.
         bias: (C,) float32.
     """
 
     weights: Mapping[str, NDArray[np.float32]]
-    tap: Tap
+    taps: tuple[Tap, ...]
     head: NDArray[np.float32]
     bias: NDArray[np.float32]
 

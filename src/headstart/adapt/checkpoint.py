@@ -92,21 +92,23 @@ class Shelf:
         kept = _read(self._result)
         if kept is None:
             return None
-        tap = next((tap for tap in job.source.taps if tap.name == kept.fields.get("tap")), None)
+        by_name = {tap.name: tap for tap in job.source.taps}
+        taps = tuple(by_name[name] for name in kept.fields.get("taps", ()) if name in by_name)
         scores = [kept.arrays.get(f"scores/{i}") for i in range(int(kept.fields.get("readings", 0)))]
         head, bias = kept.arrays.get("head"), kept.arrays.get("bias")
-        if tap is None or head is None or bias is None or any(s is None for s in scores):
+        if not taps or head is None or bias is None or any(s is None for s in scores):
             return None
         weights = {k.partition("/")[2]: v for k, v in kept.arrays.items() if k.startswith("weights/")}
         given = tuple(s for s in scores if s is not None)
-        return Learned(given, Moved(weights, tap, head, bias), tuple(kept.fields.get("notes", ())))
+        return Learned(given, Moved(weights, taps, head, bias), tuple(kept.fields.get("notes", ())))
 
     def finish(self, learned: Learned) -> None:
         """Keep what the training gave, and drop its checkpoint."""
         arrays: Arrays = {f"scores/{i}": scores for i, scores in enumerate(learned.scores)}
         arrays |= {f"weights/{name}": value for name, value in learned.moved.weights.items()}
         arrays |= {"head": learned.moved.head, "bias": learned.moved.bias}
-        fields = {"tap": learned.moved.tap.name, "readings": len(learned.scores), "notes": list(learned.notes)}
+        taps = [tap.name for tap in learned.moved.taps]
+        fields = {"taps": taps, "readings": len(learned.scores), "notes": list(learned.notes)}
         self._write(self._result, arrays, fields)
         if self._writes:
             self._resume.unlink(missing_ok=True)

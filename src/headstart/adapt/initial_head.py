@@ -6,6 +6,7 @@ probe's head it need not (LP-FT).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,28 +17,42 @@ from headstart.evidence.calibration import Calibration
 from headstart.heads.ridge import Ridge
 from headstart.sources.base import Tap
 
+_FLAT = 1e-3  # a feature's spread counts as at least this share of the largest
+
 
 @dataclass(frozen=True, eq=False)
 class InitialHead:
-    """logits = features @ weight.T + bias.
+    """logits = (features - center) / scale @ weight.T + bias, features those of some taps side by side.
+
+    On standardised features one learning rate suits all of them, means and maxima alike.
 
     Attributes:
-        weight: (C, tap.width) float32.
+        weight: (C, d) float32.
         bias: (C,) float32. Regression: weight and bias give the prediction itself.
+        center, scale: (d,) float32, mean and spread of the training items' frozen features.
     """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+    center: NDArray[np.float32]
+    scale: NDArray[np.float32]
 
     @classmethod
-    def zero(cls, job: Job, tap: Tap) -> InitialHead:
+    def zero(cls, job: Job, taps: Sequence[Tap]) -> InitialHead:
         """A head that knows nothing."""
-        outputs = job.target.n_outputs
-        return cls(np.zeros((outputs, tap.width), np.float32), np.zeros(outputs, np.float32))
+        outputs, d = job.target.n_outputs, sum(tap.width for tap in taps)
+        empty, zero = np.zeros((outputs, d), np.float32), np.zeros(outputs, np.float32)
+        return cls(empty, zero, np.zeros(d, np.float32), np.ones(d, np.float32))
+
+    @property
+    def raw(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weight and bias for features as they come."""
+        weight = self.weight.astype(np.float64) / self.scale
+        return weight.astype(np.float32), (self.bias - weight @ self.center).astype(np.float32)
 
 
-def initial_head(job: Job, tap: Tap, train: Rows) -> InitialHead:
-    """Ridge on the frozen features of `tap` for the training rows.
+def initial_head(job: Job, taps: Sequence[Tap], train: Rows) -> InitialHead:
+    """Ridge on the frozen features of `taps` for the training rows.
 
     Its scores become logits by the temperature (or Platt's slope and offset) fitted on its exact leave-one-out scores.
 
@@ -46,11 +61,16 @@ def initial_head(job: Job, tap: Tap, train: Rows) -> InitialHead:
     """
     target = job.target.take(train)
     weights = None if job.weights is None else job.weights[train]
-    fitted = Ridge().fit(job.features.select([tap], train), target, weights=weights, seed=job.seed)
+    features = job.features.select(taps, train)
+    fitted = Ridge().fit(features, target, weights=weights, seed=job.seed)
     slope, offset = 1.0, 0.0
     if target.task != "regression":
         assert fitted.loo_scores is not None
         calibration = Calibration.fit(target.task, fitted.loo_scores, target, weights)
         slope, offset = calibration.slope, calibration.offset
-    weight = (slope * fitted.map.weight.T).astype(np.float32)  # (C, d)
-    return InitialHead(np.ascontiguousarray(weight), (slope * fitted.map.bias + offset).astype(np.float32))
+    center = features.mean(axis=0, dtype=np.float64)
+    spread = np.sqrt(np.maximum(np.square(features, dtype=np.float64).mean(axis=0) - center**2, 0.0))
+    spread = np.maximum(spread, max(_FLAT * spread.max(), 1e-6))
+    raw = slope * fitted.map.weight.T.astype(np.float64)  # (C, d)
+    bias = slope * fitted.map.bias + offset + raw @ center
+    return InitialHead(*(x.astype(np.float32) for x in (raw * spread, bias, center, spread)))

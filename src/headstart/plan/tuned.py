@@ -176,10 +176,10 @@ class MovedView:
         """(len(rows), width) float16: the rows' items through the moved graph."""
         items = cast("Sequence[Path] | Sequence[str]", [self.job.items[i] for i in rows])
         features = embed(items, self.origin, choice=self.choice, use_cache=False)
-        return features.select([self.moved.tap])
+        return features.select(self.moved.taps)
 
     def states(self) -> tuple[ViewState, ...]:
-        return (ViewState("source", source=self.origin, taps=(self.moved.tap,)),)
+        return (ViewState("source", source=self.origin, taps=self.moved.taps),)
 
 
 def _remove(folder: Path) -> None:
