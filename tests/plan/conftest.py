@@ -35,6 +35,7 @@ class Fake:
     Attributes:
         hidden: (n, 6) what it finds; the frozen features move toward it, all the way in the last epoch.
         epochs: where it is read.
+        estimate: seconds of a training, or of a row of it.
         sleeps: seconds that a training takes, to its deadline at most.
         raises: what `learn` raises, if anything.
         log: (train, test) of each training.
@@ -44,6 +45,7 @@ class Fake:
     name: str = "fake"
     epochs: tuple[int, ...] = (1, 2, 4)
     estimate: float = 0.1
+    by_row: bool = False
     sleeps: float = 0.0
     raises: BaseException | None = None
     refuses: str | None = None
@@ -53,7 +55,7 @@ class Fake:
         return self.refuses
 
     def estimated_seconds(self, job: Job, rows: int) -> float:
-        return self.estimate
+        return self.estimate * (rows if self.by_row else 1)
 
     def readings(self, job: Job, rows: int) -> tuple[Reading, ...]:
         return tuple(Reading(epoch) for epoch in self.epochs)

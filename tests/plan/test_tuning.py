@@ -72,8 +72,12 @@ def test_the_hopeless_are_dropped_after_one_fold(make_case):
 
 def test_many_labels_are_tried_on_few_first(make_case):
     case = make_case(n=3 * ITEMS * 2, k=2, weak=3)
-    good, bad = case.tuned(name="good"), case.tuned(name="bad", hidden=np.zeros((3 * ITEMS * 2, 6)), epochs=(1,))
-    watch, plan = race(case, good, bad)
+    rate = {"estimate": 1e-4, "by_row": True}
+    good = case.tuned(name="good", **rate)
+    bad = case.tuned(name="bad", hidden=np.zeros((3 * ITEMS * 2, 6)), epochs=(1,), **rate)
+    dear = case.tuned(name="dear", hidden=bad.learner.hidden, epochs=(1,))  # few labels take it as long as many
+    watch, plan = race(case, good, bad, dear)
+    assert len(dear.learner.log[0][0]) == 3 * ITEMS
     for candidate in (good, bad):
         assert abs(len(candidate.learner.log[0][0]) - ITEMS) <= 2
     assert len(bad.learner.log) == 1
@@ -99,7 +103,7 @@ def test_what_does_not_fit_the_time_is_not_started_and_said(make_case):
     assert not watch.scored
     (step,) = plan.steps
     assert step.reason == "not tried"
-    assert "about 402 s needed" in step.outcome
+    assert "about 402 s needed, " in step.outcome
 
 
 def test_a_training_that_takes_longer_than_the_time_is_cut(make_case):
@@ -166,3 +170,12 @@ def test_steps_are_told_as_they_are_taken(make_case):
     (line,) = said
     assert line.startswith("plan 1: made · fake (asked for): +")
     assert plan.json()[0].keys() == {"step", "candidate", "reason", "seconds", "outcome"}
+
+
+def test_where_time_is_short_fewer_epochs_are_trained(make_case):
+    case = make_case()
+    long = case.tuned(estimate=30.0)  # three folds and the last training: 120 s, of half of the epochs 60 s
+    watch, plan = race(case, long, seconds=70.0)
+    (scored,) = watch.scored
+    assert scored.out_of_fold.reading.epoch <= 2
+    assert plan.steps[0].reason.endswith("for about 62 s of 50% of its epochs")

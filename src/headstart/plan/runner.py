@@ -16,6 +16,8 @@ from headstart.plan.tuned import Tuned
 
 # A gain on few labels says this much less of the gain on all: a part of the prior's spread, as a standard deviation.
 _SUBSET_DOUBT = 0.5
+# A rung on few labels that does not save this factor of a fold's training is left out.
+_WORTH = 3.0
 # So many folds are trained one by one before the rest is trained at a stretch.
 _SINGLE = 2
 # Writing and checking a model.
@@ -52,10 +54,13 @@ class Runner:
             few: the problem on few labels, if there is such a rung.
             errors: what the bar lacks to a perfect score.
         """
-        prior = Belief.before(candidate.learner.name, errors)
-        trial, small = (None if p is None else Trial(candidate.learner, candidate.job, p) for p in (problem, few))
-        assert trial is not None
-        return cls(candidate, trial, small, prior, prior)
+        learner, job = candidate.learner, candidate.job
+        prior, small = Belief.before(learner.name, errors), None
+        if few is not None:
+            saved = learner.estimated_seconds(job, len(problem.folds[0].train)) / _WORTH
+            if learner.estimated_seconds(job, len(few.folds[0].train)) <= saved:
+                small = Trial(learner, job, few)
+        return cls(candidate, Trial(learner, job, problem), small, prior, prior)
 
     @property
     def name(self) -> str:
@@ -78,18 +83,25 @@ class Runner:
 
     def seconds(self, pace: Pace) -> float:
         """What it still needs until it could ship: its trainings to come, and the one on everything."""
-        rows = [len(fold.train) for k, fold in enumerate(self.trial.problem.folds) if k not in self.trial.learned]
-        rows += [len(self.trial.problem.target)]
-        rows += [] if self.small is None else [len(self.small.problem.folds[0].train)]
-        return sum(pace.seconds(self.candidate.learner.name, self._estimate(n)) for n in rows) + _SHIPPING_SECONDS
+        folds = self.trial.problem.folds
+        to_come = [self._estimate(self.trial, k) for k in range(len(folds)) if k not in self.trial.learned]
+        to_come += [self._estimate(self.trial, None)]
+        to_come += [] if self.small is None else [self._estimate(self.small, 0)]
+        return sum(pace.seconds(self.candidate.learner.name, one) for one in to_come) + _SHIPPING_SECONDS
+
+    def shorten(self) -> bool:
+        """Read its trainings off at an earlier epoch, so that they take less time; False where that cannot be."""
+        if self.started or not self.trial.shorten():
+            return False
+        if self.small is not None:
+            self.small.shorten()
+        return True
 
     def train(self, trial: Trial, fold: int, deadline: float | None, pace: Pace) -> bool:
         """Train one fold of a trial; False where the time ran out."""
         self.started = True
         whole = trial.train(fold, deadline)
-        pace.record(
-            self.candidate.learner.name, self._estimate(len(trial.problem.folds[fold].train)), trial.seconds[-1]
-        )
+        pace.record(self.candidate.learner.name, self._estimate(trial, fold), trial.seconds[-1])
         return whole
 
     def compare(self, trial: Trial, bar: Candidate, said: OutOfFold) -> str:
@@ -116,8 +128,11 @@ class Runner:
         folds = len(self.trial.problem.folds)
         return f"{points(gain.value, error)} on {len(part.folds)} of {folds} folds"
 
-    def _estimate(self, rows: int) -> float:
-        return self.candidate.learner.estimated_seconds(self.candidate.job, rows)
+    def _estimate(self, trial: Trial, fold: int | None) -> float:
+        """Seconds of training one fold, or of None, everything, before correction."""
+        problem = trial.problem
+        rows = len(problem.target) if fold is None else len(problem.folds[fold].train)
+        return self.candidate.learner.estimated_seconds(self.candidate.job, rows) * trial.share
 
 
 def points(gain: float, error: float) -> str:

@@ -16,6 +16,7 @@ class Trial:
 
     Attributes:
         readings: where every fold is read: the same for all, as their trainings are about as long.
+        share: of the strategy's own epochs that is trained.
         learned: position of a fold -> its test items' scores at each reading.
         seconds: wall time of each training, those cut short too.
     """
@@ -23,9 +24,24 @@ class Trial:
     learner: Strategy
     job: Job
     problem: Problem
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[Reading, ...] = field(init=False)
+    share: float = 1.0
     learned: dict[int, Learned] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        longest = max(len(fold.train) for fold in self.problem.folds)
+        self.readings = tuple(self.learner.readings(self.job, longest))
+
+    def shorten(self) -> bool:
+        """Leave out the readings of the last epoch; False where no others are left. Before anything is trained."""
+        last = max(reading.epoch for reading in self.readings)
+        kept = tuple(reading for reading in self.readings if reading.epoch < last)
+        if not kept or kept[-1].epoch == 0:
+            return False
+        self.share *= max(reading.epoch for reading in kept) / last
+        self.readings = kept
+        return True
 
     def train(self, k: int, deadline: float | None = None) -> bool:
         """Train fold k. False, and nothing kept, where the deadline cut it short: that is not what a whole one gives.
@@ -34,7 +50,6 @@ class Trial:
             EngineError: the graph cannot be trained.
             MissingLayerError: a package is absent.
         """
-        self.readings = self.readings or self._readings()
         fold, start = self.problem.folds[k], time.perf_counter()
         learned = self.learner.learn(replace(self.job, deadline=deadline), fold.train, fold.test, self.readings)
         now = time.perf_counter()
@@ -44,9 +59,6 @@ class Trial:
         # The moved weights of a fold are of no use to anybody, and many.
         self.learned[k] = replace(learned, moved=replace(learned.moved, weights={}))
         return True
-
-    def _readings(self) -> tuple[Reading, ...]:
-        return tuple(self.learner.readings(self.job, max(len(fold.train) for fold in self.problem.folds)))
 
     @property
     def part(self) -> Problem:

@@ -74,11 +74,13 @@ class TuningRace:
         if self.deadline is None:
             return runners[0] if runners else None
         for runner in list(runners):
-            needed, left = runner.seconds(self._pace), self.deadline - time.perf_counter()
-            if needed > left:
-                runners.remove(runner)
-                why = "tried in part" if runner.started else "not tried"
-                self.plan.add(runner.name, why, 0.0, f"about {needed:.0f} s needed, {max(left, 0.0):.0f} s left")
+            needed, left = runner.seconds(self._pace), max(self.deadline - time.perf_counter(), 0.0)
+            while runner.seconds(self._pace) > left:
+                if not runner.shorten():
+                    runners.remove(runner)
+                    why = "tried in part" if runner.started else "not tried"
+                    self.plan.add(runner.name, why, 0.0, f"about {needed:.0f} s needed, {left:.0f} s left")
+                    break
         return max(runners, key=lambda one: one.belief.improvement(self._best) / one.seconds(self._pace), default=None)
 
     def _step(self, runner: Runner) -> bool:
@@ -102,7 +104,8 @@ class TuningRace:
             return "asked for"
         known = "gain believed" if runner.started else "gain expected"
         belief, needed = runner.belief, runner.seconds(self._pace)
-        return f"{known} {points(belief.mean, belief.spread)}, for about {needed:.0f} s"
+        short = "" if runner.trial.share == 1 else f" of {runner.trial.share:.0%} of its epochs"
+        return f"{known} {points(belief.mean, belief.spread)}, for about {needed:.0f} s{short}"
 
     def _rung(self, runner: Runner) -> Next:
         small = runner.small
