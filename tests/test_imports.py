@@ -28,6 +28,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "adapt": ("data", "sources", "engines", "features", "heads", "evidence"),
     "plan": ("data", "sources", "engines", "features", "heads", "evidence", "adapt"),
     "model": ("data", "sources", "engines", "features", "heads", "evidence", "adapt", "plan"),
+    "charts": (),
 }
 _BELOW_FACES = tuple(layer for layer in ALLOWED if layer not in FOUNDATION)
 ALLOWED |= {

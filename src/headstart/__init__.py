@@ -7,6 +7,7 @@ model.predict(["new.jpg"])          # label, probability
 model.evidence                      # every candidate on the same folds, with intervals and a verdict
 model.save("birds.headstart")
 hs.load("birds.headstart")
+hs.curve("birds/")                  # accuracy against labels, with and without transfer
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.estimators import HeadstartClassifier, HeadstartRegressor
-    from headstart.interface import fit
+    from headstart.interface import curve, fit
     from headstart.model.model import Model
     from headstart.model.packing import load
 
 __version__ = "0.1.0"
-__all__ = ["HeadstartClassifier", "HeadstartRegressor", "Model", "fit", "load"]
+__all__ = ["HeadstartClassifier", "HeadstartRegressor", "Model", "curve", "fit", "load"]
 
 _HOMES = {
     "HeadstartClassifier": "headstart.estimators",
     "HeadstartRegressor": "headstart.estimators",
     "Model": "headstart.model.model",
+    "curve": "headstart.interface",
     "fit": "headstart.interface",
     "load": "headstart.model.packing",
 }

@@ -1,4 +1,4 @@
-"""The Python face: `hs.fit` with keywords."""
+"""The Python face: `hs.fit` and `hs.curve` with keywords."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from headstart.errors import OptionError
 from headstart.model.model import Model
 from headstart.model.packing import load
 from headstart.progress import SILENT, Progress
-from headstart.workflow import FitOptions
+from headstart.workflow import CurveOptions, FitOptions
+from headstart.workflow import curve as run_curve
 from headstart.workflow import fit as run
 
 
@@ -38,10 +39,45 @@ def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model:
         >>> model.predict(["new.jpg"])[0]["label"]  # doctest: +SKIP
         'wren'
     """
+    result = run(data, FitOptions(**_checked(FitOptions, options)), progress)
+    model = load(result.path)
+    model.report = result.report
+    model.owners += (result,)
+    return model
+
+
+def curve(data: Any, *, progress: Progress = SILENT, **options: Any) -> dict[str, Any]:
+    """Score ever more labels with and without transfer: the learning curves, and how many labels transfer saves.
+
+    Args:
+        data: a folder of class folders, a table file, or a DataFrame.
+        progress: who is told of long work; silent by default.
+        options: the fields of `headstart.workflow.CurveOptions`: out (an .svg), source (a name or several), strategy,
+            shots, draws, test, modality, task, input, label, group, seed, cache.
+
+    Returns:
+        The JSON document of `headstart curve --json`: curves, each with its points, and saved, each with its interval.
+
+    Raises:
+        InputError: the data, an option or a source cannot be used.
+
+    Examples:
+        >>> curve("birds/", out="birds.svg")["saved"][0]["value"]  # doctest: +SKIP
+        12.3
+    """
+    return run_curve(data, CurveOptions(**_checked(CurveOptions, options)), progress)
+
+
+def _checked(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Keywords as the fields of an options class have them.
+
+    Raises:
+        OptionError: one that is unknown, or of another type.
+    """
     for singular, plural in (("source", "sources"), ("strategy", "strategies")):
         if singular in options:
             options[plural] = _several(singular, options.pop(singular))
-    known = [field.name for field in fields(FitOptions)]
+    known = [field.name for field in fields(kind)]
     unknown = [name for name in options if name not in known]
     if unknown:
         near = [f"{name!r} (did you mean {hit!r}?)" for name in unknown for hit in get_close_matches(name, known, n=1)]
@@ -51,11 +87,7 @@ def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model:
     for role in ("input", "label", "group", "time"):
         if options.get(role) is not None:
             options[role] = _column(role, options[role])
-    result = run(data, FitOptions(**options), progress)
-    model = load(result.path)
-    model.report = result.report
-    model.owners += (result,)
-    return model
+    return options
 
 
 def _several(option: str, given: Any) -> tuple[str, ...]:

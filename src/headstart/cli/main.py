@@ -14,12 +14,12 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from errno import EDQUOT, ENOSPC
 
 from headstart import __version__
-from headstart.cli import cache, engines, evaluate, fit, predict, sample, sources
+from headstart.cli import cache, curve, engines, evaluate, fit, predict, sample, sources
 from headstart.cli.output import Output, one_line
 from headstart.cli.parsing import Parser
 from headstart.errors import HeadstartError
 
-_COMMANDS = (fit, predict, evaluate, sources, engines, cache, sample)
+_COMMANDS = (fit, predict, evaluate, curve, sources, engines, cache, sample)
 _DESCRIPTION = """\
 Transfer learning that proves it paid: a small labelled data set in, a model with honest evidence out.
 """

@@ -34,6 +34,9 @@ Probabilities = NDArray[np.float64]
 
 # Folds inside a draw, for what has no exact leave-one-out: boosted trees, the reading of a training.
 _INNER = 3
+# Boosted trees are tried from so many labels a class, and for so many classes at most: with fewer, or for more, they
+# were measured far below the linear model, at many times its cost.
+_BOOSTED, _FEWEST, _MOST_CLASSES = "boosted-trees", 5, 10
 # A candidate that would take more time or memory on a draw than this is not among those that are chosen from.
 _SECONDS, _BYTES = 20.0, 800_000_000
 # Bytes of float16 features above which draws are fitted one after another, on all cores.
@@ -161,12 +164,23 @@ class Closed:
 
 
 def _affordable(candidates: Sequence[Frozen], problem: Problem, train: Rows) -> list[Frozen]:
-    """Those that a draw of this size can be fitted with in reasonable time and memory, or the cheapest."""
+    """Those that are worth their time and memory on a draw of this size, or the smallest."""
     part = replace(problem, target=problem.target.take(train), folds=[])
+    boosted = _typical(part.target) >= _FEWEST and part.target.n_outputs <= _MOST_CLASSES
     able = [
-        one for one in candidates if one.estimated_seconds(part) <= _SECONDS and one.estimated_bytes(part) <= _BYTES
+        one
+        for one in candidates
+        if one.estimated_seconds(part) <= _SECONDS
+        and one.estimated_bytes(part) <= _BYTES
+        and (boosted or one.head_name != _BOOSTED)
     ]
     return able or [min(candidates, key=lambda one: one.estimated_bytes(part))]
+
+
+def _typical(target: Target) -> float:
+    """Items a class: the median over the classes that have any."""
+    held = strata(target).sum(axis=0)
+    return float(np.median(held[held > 0]))
 
 
 def _fit(candidate: Frozen, problem: Problem, train: Rows, test: Rows) -> tuple[float, Said]:
@@ -184,24 +198,27 @@ def _fit(candidate: Frozen, problem: Problem, train: Rows, test: Rows) -> tuple[
     if fitted.loo_scores is not None:
         calibration = Calibration.fit(target.task, fitted.loo_scores, target)
         held_out = calibration.probabilities(fitted.loo_scores)
-    else:
-        inner = inner_folds(problem, train)
-        if inner is None:
-            logits = calibrated(target, np.zeros((len(train), target.n_outputs)), np.empty(0, np.int64))
-            return np.inf, Said(logits.probabilities(scores), candidate.strategy)
+    elif (inner := inner_folds(problem, train)) is not None:
         out = crossfit(candidate.view, candidate.head, replace(problem, folds=inner))
         assert out.calibration is not None, "it has no leave-one-out scores"
         calibration, held_out = out.calibration, out.probabilities[train]
+    else:
+        return np.inf, Said(_at_their_word(problem.target, scores), candidate.strategy)
     loss = float(item_losses(target, held_out)["log_loss"].mean())
     return loss, Said(calibration.probabilities(scores), candidate.strategy)
 
 
+def _at_their_word(target: Target, scores: Probabilities) -> Probabilities:
+    """Logits as probabilities, where nothing tells their temperature."""
+    whole = Target(target.task, target.y[:0], target.classes)
+    return calibrated(whole, scores, np.empty(0, np.int64)).probabilities(scores)
+
+
 def inner_folds(problem: Problem, train: Rows) -> list[Fold] | None:
-    """Folds within a draw, as positions of all items; None where no class, or too few, could be learned and checked."""
+    """Folds within a draw, as positions of all items; None where most classes, or the groups, have too few for it."""
     target = problem.target.take(train)
     groups = None if problem.groups is None else problem.groups[train]
-    held = strata(target).sum(axis=0)
-    if np.median(held[held > 0]) < 2 or (groups is not None and len(np.unique(groups)) < _INNER):
+    if _typical(target) < 2 or (groups is not None and len(np.unique(groups)) < _INNER):
         return None
     return [
         Fold(train[fold.train], train[fold.test])
@@ -233,23 +250,19 @@ class Moving:
     def learn(self, problem: Problem, train: Rows, test: Rows) -> Said:
         job, learner = self.candidate.job, self.candidate.learner
         inner = inner_folds(problem, train)
-        notes: tuple[str, ...] = ()
         if inner is None:
-            reading = tuple(learner.readings(job, len(train)))[-1]
-        else:
-            trial = Trial(learner, job, replace(problem, folds=inner))
-            for k in range(len(inner)):
-                trial.train(k)
-            off = trial.out_of_fold()
-            assert off.reading is not None, "trainings have a reading"
-            reading, notes = off.reading, off.notes
-        learned = learner.learn(job, train, test, [reading])
-        scores = learned.scores[-1]
-        calibration = None if inner is None else off.calibration
-        if calibration is None:
-            calibration = calibrated(problem.target.take(test), scores, np.empty(0, np.int64))
-        chosen = f"epoch {reading.epoch}, blend {reading.blend:g}"
-        return Said(calibration.probabilities(scores), chosen, (*notes, *learned.notes))
+            learned = learner.learn(job, train, test, list(learner.readings(job, len(train)))[-1:])
+            return Said(_at_their_word(problem.target, learned.scores[-1]), "the last reading", learned.notes)
+        trial = Trial(learner, job, replace(problem, folds=inner))
+        for k in range(len(inner)):
+            trial.train(k)
+        off = trial.out_of_fold()
+        assert off.reading is not None, "trainings have a reading"
+        assert off.calibration is not None, "and folds to calibrate on"
+        learned = learner.learn(job, train, test, [off.reading])
+        chosen = f"epoch {off.reading.epoch}, blend {off.reading.blend:g}"
+        notes = (*off.notes, *learned.notes)
+        return Said(off.calibration.probabilities(learned.scores[-1]), chosen, notes)
 
 
 @dataclass(frozen=True, eq=False)
