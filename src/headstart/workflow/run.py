@@ -26,7 +26,7 @@ from headstart.workflow.tuning import Tuning
 _PATIENCE, _PATIENCE_SHARE = 60.0, 0.25
 # A fit is meant to stay below this much resident memory; the libraries alone take the second; each candidate may have
 # the third in any case.
-_MOST_BYTES, _PROCESS_BYTES, _LEAST_ROOM = 1_500_000_000, 450_000_000, 300_000_000
+_MOST_BYTES, _PROCESS_BYTES, _LEAST_ROOM = 1_400_000_000, 450_000_000, 300_000_000
 # Up to this many items ten folds are affordable, and leave more to learn from.
 _FEW = 100
 
