@@ -56,23 +56,27 @@ class OpenVino:
             raise cannot_open("openvino", graph, error) from error
         check_outputs("openvino", graph, outputs, [name for output in model.outputs for name in output.names])
         try:
-            openvino = _openvino()
             results = [model.output(name).get_node() for name in outputs]
-            wanted = openvino.Model(results, model.get_parameters(), "taps")
+            wanted = _openvino().Model(results, model.get_parameters(), "taps")
             single = _fix_batch(wanted)
-            compiled = _core().compile_model(wanted, "CPU", _settings(precision, threads))
+            joined, widths = _joined(wanted)
+            compiled = _core().compile_model(joined, "CPU", _settings(precision, threads))
         except Exception as error:
             raise cannot_open("openvino", graph, error) from error
-        return _OpenVinoSession(compiled, len(results), single=single)
+        return _OpenVinoSession(compiled, widths, single=single)
 
 
 class _OpenVinoSession:
-    """An infer request holds the tensors of one call, so each calling thread has its own."""
+    """An infer request holds the tensors of one call, so each calling thread has its own.
 
-    def __init__(self, compiled: Any, n_outputs: int, *, single: bool) -> None:
+    `widths` of the outputs where they are joined to one; else empty.
+    """
+
+    def __init__(self, compiled: Any, widths: Sequence[int], *, single: bool) -> None:
         self._compiled = compiled
         self._single = single
-        self._n_outputs = n_outputs
+        self._ends = np.cumsum(widths).tolist()
+        self._n_outputs = len(compiled.outputs)
         self._mine = threading.local()
         self._inputs = {tensor.get_any_name() for tensor in compiled.inputs}
 
@@ -84,18 +88,40 @@ class _OpenVinoSession:
             request = getattr(self._mine, "request", None)
             if request is None:
                 request = self._mine.request = self._compiled.create_infer_request()
-            if not self._single:
-                return self._infer(request, feeds)
-            n = len(next(iter(feeds.values())))
-            each = [self._infer(request, {name: value[i : i + 1] for name, value in feeds.items()}) for i in range(n)]
-            return [np.concatenate(rows) for rows in zip(*each, strict=True)]
+            outputs = self._infer_each(request, feeds) if self._single else self._infer(request, feeds)
         except Exception as error:
             raise cannot_run("openvino", error) from error
+        if not self._ends:
+            return outputs
+        (joined,) = outputs
+        return [joined[:, start:end] for start, end in zip([0, *self._ends], self._ends, strict=False)]
+
+    def _infer_each(self, request: Any, feeds: Feeds) -> list[NDArray[np.float32]]:
+        n = len(next(iter(feeds.values())))
+        if n == 1:
+            return self._infer(request, feeds)
+        each = [self._infer(request, {name: value[i : i + 1] for name, value in feeds.items()}) for i in range(n)]
+        return [np.concatenate(rows) for rows in zip(*each, strict=True)]
 
     def _infer(self, request: Any, feeds: Feeds) -> list[NDArray[np.float32]]:
         request.infer(dict(feeds), share_inputs=True, share_outputs=True)
         # The tensors are overwritten by this thread's next call: hand out copies.
         return [np.array(request.get_output_tensor(k).data, np.float32) for k in range(self._n_outputs)]
+
+
+def _joined(model: Any) -> tuple[Any, list[int]]:
+    """The model with its outputs side by side as one, and their widths; itself where not all are rows of known widths.
+
+    Python then fetches one array an image, not sixteen: 0.1 ms less of its one lock.
+    """
+    from openvino import opset13
+
+    shapes = [output.get_partial_shape() for output in model.outputs]
+    if len(shapes) < 2 or not all(shape.rank == 2 and shape[1].is_static for shape in shapes):
+        return model, []
+    rows = [opset13.convert(result.input_value(0), "f32") for result in model.get_results()]
+    joined = opset13.result(opset13.concat(rows, 1))
+    return _openvino().Model([joined], model.get_parameters(), "joined"), [shape[1].get_length() for shape in shapes]
 
 
 def _fix_batch(model: Any) -> bool:

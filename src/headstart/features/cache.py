@@ -89,6 +89,13 @@ class FeatureCache:
         """False where the cache is off: turned off, or out of order."""
         return self._store is not None
 
+    def any(self) -> bool:
+        """True if it holds a row."""
+        found = False
+        with self._tolerant():
+            found = self._store is not None and self._store.any()
+        return found
+
     def get_many(self, keys: Sequence[bytes | None], out: NDArray[Any]) -> NDArray[np.bool_]:
         """Fill in the rows that are known.
 

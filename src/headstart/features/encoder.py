@@ -49,12 +49,8 @@ class Encoder:
     def rows(self, feeds: Feeds) -> NDArray[np.float16]:
         """(n, D) float16 of n prepared items; what float16 cannot hold is cut to +-65504. NaN stays NaN."""
         outputs = self.session.run(feeds)
-        rows = np.empty((len(outputs[0]), self.width), np.float16)
-        start = 0
-        for tap, output in zip(self.taps, outputs, strict=True):
-            rows[:, start : start + tap.width] = np.clip(output, -_HALF, _HALF)
-            start += tap.width
-        return rows
+        whole = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
+        return np.clip(whole, -_HALF, _HALF).astype(np.float16)
 
 
 def open_encoder(source: Source, choice: Choice, *, progress: Progress = SILENT) -> Encoder:

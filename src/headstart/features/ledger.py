@@ -27,11 +27,13 @@ class Column:
         self.known = np.zeros(len(values), bool)
         self._flat = values.reshape(len(values), math.prod(values.shape[1:]))
         self._cache = cache
+        # An empty cache, the first time, need not be asked for each image.
+        self._asked = cache is not None and cache.any()
         self._fresh: list[tuple[bytes, int]] = []
 
     def recall(self, start: int, keys: Sequence[bytes | None]) -> None:
         """Fill in what the cache knows of the items from `start` on."""
-        if self._cache is not None:
+        if self._cache is not None and self._asked:
             stop = start + len(keys)
             self.known[start:stop] |= self._cache.get_many(keys, self._flat[start:stop])
 

@@ -114,6 +114,10 @@ class Store:
         found = self._db.execute("SELECT value FROM about WHERE name = 'source'").fetchone()
         return str(found[0]) if found else ""
 
+    def any(self) -> bool:
+        """True if it holds a row."""
+        return self._db.execute("SELECT 1 FROM keys LIMIT 1").fetchone() is not None
+
     def ages(self) -> list[tuple[int, int]]:
         """(second of last use, how many rows), oldest first."""
         return self._db.execute("SELECT used, count(*) FROM keys GROUP BY used ORDER BY used").fetchall()

@@ -87,10 +87,11 @@ def stream_texts(
 
 
 class _Prepared(NamedTuple):
-    """An image on its way: what is done of it, and the graph's input where a row is needed."""
+    """An image on its way: what is done of it, the graph's input where a row is needed, and its thumbnail likewise."""
 
     done: Embedded
-    values: NDArray[np.float32] | None
+    values: NDArray[np.float32] | None = None
+    thumbnail: NDArray[np.uint8] | None = None
 
 
 def _prepare_images(items: Sequence[Path], encoder: Encoder, ask: Ask, part: Sequence[int]) -> Iterator[_Prepared]:
@@ -102,30 +103,44 @@ def _prepare_images(items: Sequence[Path], encoder: Encoder, ask: Ask, part: Seq
             key = content_key(data)
             need = ask(position, key)
             if not any(need):
-                yield _Prepared(Embedded(position, key), None)
+                yield _Prepared(Embedded(position, key))
                 continue
             views = look(data, encoder.input if need.row else None, thumbnail=need.described)
         except ItemError as error:
-            yield _Prepared(Embedded(position, key, failure=str(error)), None)
+            yield _Prepared(Embedded(position, key, failure=str(error)))
             continue
         values = None if views.pixels is None else normalise(views.pixels, encoder.input)
-        described = None if views.thumbnail is None else describe_rows(views.thumbnail[None])[0]
-        yield _Prepared(Embedded(position, key, described=described), values)
+        yield _Prepared(Embedded(position, key), values, views.thumbnail)
+
+
+def _described(prepared: Sequence[_Prepared]) -> list[_Prepared]:
+    """All of them together: an image alone takes twice as long, most of it under Python's lock."""
+    thumbnails = [one.thumbnail for one in prepared if one.thumbnail is not None]
+    if not thumbnails:
+        return list(prepared)
+    rows = iter(describe_rows(np.stack(thumbnails)))
+    return [
+        one if one.thumbnail is None else _Prepared(replace(one.done, described=next(rows)), one.values)
+        for one in prepared
+    ]
 
 
 def _listed(prepare: Callable[[Sequence[int]], Iterator[_Prepared]], part: Sequence[int]) -> list[_Prepared]:
-    return list(prepare(part))
+    return _described(list(prepare(part)))
 
 
 def _run_each(
     encoder: Encoder, prepare: Callable[[Sequence[int]], Iterator[_Prepared]], part: Sequence[int]
 ) -> list[Embedded]:
-    return [embedded for prepared in prepare(part) for embedded in _run_together(encoder, [prepared])]
+    """One image after the other through the graph, so that one graph's input is held at a time."""
+    run = [_Prepared(_run_together(encoder, [prepared])[0], thumbnail=prepared.thumbnail) for prepared in prepare(part)]
+    return [one.done for one in _described(run)]
 
 
 def _run_together(encoder: Encoder, prepared: Sequence[_Prepared]) -> list[Embedded]:
     values = [one.values for one in prepared if one.values is not None]
-    rows = iter(encoder.rows({"image": np.stack(values)})) if values else iter(())
+    feed = values[0][None] if len(values) == 1 else np.stack(values) if values else None
+    rows = iter(()) if feed is None else iter(encoder.rows({"image": feed}))
     return [one.done if one.values is None else _with_row(one.done, next(rows)) for one in prepared]
 
 
