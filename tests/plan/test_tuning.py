@@ -124,6 +124,7 @@ def test_a_training_that_takes_longer_than_the_time_is_cut(make_case):
         StorageError("the disk is full"),
         OSError(28, "No space left on device"),
         MemoryError(),
+        IndexError("a mistake\nof a plug-in"),
     ],
 )
 def test_a_strategy_that_fails_is_left_out_and_the_race_goes_on(make_case, error):

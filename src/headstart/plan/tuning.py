@@ -95,6 +95,9 @@ class TuningRace:
             came = Next(False, "left out: not enough memory")
         except OSError as error:
             came = Next(False, f"left out: {error.strerror or error}")
+        except Exception as error:  # a mistake of a strategy, which may be anybody's, must not cost the others
+            name = " ".join(f"{type(error).__name__}: {error}".split())
+            came = Next(False, f"left out: internal error: {name} (please report)")
         finally:
             self.plan.add(runner.name, why, time.perf_counter() - start, came.outcome)
         return came.goes_on
