@@ -94,7 +94,7 @@ class FeatureCache:
         found = False
         with self._tolerant():
             found = self._store is not None and self._store.any()
-        return found
+        return bool(found)
 
     def get_many(self, keys: Sequence[bytes | None], out: NDArray[Any]) -> NDArray[np.bool_]:
         """Fill in the rows that are known.
