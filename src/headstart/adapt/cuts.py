@@ -1,0 +1,200 @@
+"""Where a graph can be cut in two: tensors above which everything trains alone, and what lies above costs.
+
+What lies below a cut is frozen, and needs to be computed only once an item. A cut stands at the boundary of two depths
+of taps: above it are exactly the weights that no tap of that depth or less has read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from headstart.engines.torch_support import needed, reason_not
+from headstart.errors import EngineError
+from headstart.sources.base import Source, Tap
+
+# Tokens of a text, and positions of an image where the graph does not tell, for estimates of work.
+_TOKENS, _POSITIONS = 16, 49
+_MOST_TIED = 0.01  # of all weights
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A tensor to cut at.
+
+    Attributes:
+        tensor: its name in the graph.
+        depth: taps up to this depth lie below.
+        shape: of one item's tensor: (channels, h, w) of a map, (t, width) of tokens with t a nominal length.
+        share: of the whole graph's multiply-adds, what lies above.
+        inputs: inputs of the graph that what lies above needs besides (a text's mask).
+        tied: weights that are read on both sides, as exporters merge equal ones (fresh biases); they stay frozen.
+    """
+
+    tensor: str
+    depth: int
+    shape: tuple[int, ...]
+    share: float
+    inputs: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What of a graph matters to training.
+
+    Attributes:
+        cuts: for a head on the last tap, the shallowest first.
+        work: multiply-adds of one item, of the whole graph.
+        reason: why it cannot be trained, in a clause; empty where it can.
+    """
+
+    cuts: tuple[Cut, ...]
+    work: float
+    reason: str = ""
+
+
+def last_tap(source: Source) -> Tap:
+    """What heads of tuned networks read: the deepest layer, its mean over positions where there is one."""
+    deepest = max(tap.depth for tap in source.taps)
+    last = [tap for tap in source.taps if tap.depth == deepest]
+    return next((tap for tap in reversed(last) if tap.pooling == "mean"), last[-1])
+
+
+def anatomy(source: Source) -> Anatomy:
+    """A source's graph as training sees it; looked at once a process.
+
+    Raises:
+        EngineError: the file cannot be read.
+    """
+    return _anatomy(source.graph, source.fingerprint, source.modality == "text", source.taps, last_tap(source))
+
+
+@lru_cache(maxsize=64)
+def _anatomy(graph: Path, fingerprint: str, text: bool, taps: tuple[Tap, ...], tap: Tap) -> Anatomy:
+    try:
+        model = onnx.load(str(graph))
+    except Exception as error:  # a damaged file raises protobuf's own errors
+        raise EngineError(f"{graph} cannot be read ({' '.join(str(error).split())[:200]}); export it again") from error
+    nodes = needed(model, [tap.name])
+    if (reason := reason_not(model, nodes)) is not None:
+        return Anatomy((), 0.0, reason)
+    read = {name for node in nodes for name in node.input}
+    if not read & set(weights_of(model)):
+        return Anatomy((), 0.0, "the graph has no weights in floating point")
+    whole = _Whole(model, tap, text)
+    found = []
+    for depth in sorted({one.depth for one in taps if one.depth < tap.depth}):
+        below = [one.name for one in taps if one.depth <= depth]
+        if (cut := whole.cut(below, depth)) is not None:
+            found.append(cut)
+    return Anatomy(tuple(found), whole.work)
+
+
+class _Whole:
+    """A graph, its weights as bits, and what a tap needs of it."""
+
+    def __init__(self, model: onnx.ModelProto, tap: Tap, text: bool) -> None:
+        self._model, self._tap, self._text = model, tap, text
+        self._nodes = needed(model, [tap.name])
+        self._weights = weights_of(model)
+        self._bits = {name: 1 << i for i, name in enumerate(self._weights)}
+        self._read: dict[str, int] = dict(self._bits)  # value -> the weights that it depends on
+        for node in self._nodes:
+            read = 0
+            for name in node.input:
+                read |= self._read.get(name, 0)
+            self._read.update(dict.fromkeys(node.output, read))
+        self._numbers = sum(math.prod(shape) for shape in self._weights.values())
+        self._shapes = shapes_of(model, [tap.name])
+        self._work = {node.output[0]: work_of(node, self._weights, self._shapes) for node in self._nodes}
+        self.work = sum(self._work.values())
+
+    def cut(self, below: Iterable[str], depth: int) -> Cut | None:
+        """The smallest tensor that has all of the weights of `below` beneath it, and none above but a few tied ones."""
+        low = 0
+        for node in needed(self._model, below):
+            for name in node.input:
+                low |= self._bits.get(name, 0)
+        low &= self._read[self._tap.name]
+        found: list[tuple[float, int, Cut]] = []
+        for position, node in enumerate(self._nodes):
+            if self._read[node.output[0]] == low and len(node.output) == 1:
+                cut = self._at(node.output[0], low, depth)
+                if cut is not None:
+                    found.append((math.prod(cut.shape), -position, cut))
+        return min(found)[2] if found else None
+
+    def _at(self, tensor: str, low: int, depth: int) -> Cut | None:
+        """`tensor` as a cut; None where what lies above needs more than it."""
+        shape = self._shapes.get(tensor, ())
+        if len(shape) < 3:
+            return None
+        above = needed(self._model, [self._tap.name], [tensor])
+        read = {name for node in above for name in node.input}
+        tied = tuple(sorted(name for name in read if self._bits.get(name, 0) & low))
+        if sum(math.prod(self._weights[name]) for name in tied) > _MOST_TIED * self._numbers:
+            return None
+        inputs = tuple(one.name for one in self._model.graph.input if one.name in read)
+        if inputs and not self._text:  # an image again, or its shape
+            return None
+        share = sum(self._work[node.output[0]] for node in above) / max(self.work, 1.0)
+        return Cut(tensor, depth, shape[1:], share, inputs, tied) if share else None
+
+
+def shapes_of(model: onnx.ModelProto, outputs: Sequence[str]) -> Shapes:
+    """Shapes of the values that `outputs` depend on, for one item; a text has a nominal count of tokens.
+
+    The graph is run once, as shapes that hang on other shapes cannot always be inferred. Empty where it does not run.
+    """
+    import onnxruntime
+
+    names = [name for node in needed(model, outputs) for name in node.output if name]
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    feeds = {}
+    for one in model.graph.input:
+        kind = one.type.tensor_type
+        sizes = [d.dim_value or (_TOKENS if axis else 1) for axis, d in enumerate(kind.shape.dim)]
+        feeds[one.name] = np.ones(sizes, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(watched.SerializeToString(), options, ["CPUExecutionProvider"])
+        values = session.run(names, feeds)
+    except Exception:  # its exception types share no base but Exception; without shapes there are no cuts
+        return {}
+    return {name: value.shape for name, value in zip(names, values, strict=True)}
+
+
+def weights_of(model: onnx.ModelProto) -> Shapes:
+    """Initializer -> shape, of those that could train: floating point, and more than one number."""
+    return {
+        tensor.name: tuple(tensor.dims)
+        for tensor in model.graph.initializer
+        if tensor.data_type in _FLOATS and math.prod(tensor.dims) > 1
+    }
+
+
+def work_of(node: onnx.NodeProto, weights: Shapes, shapes: Shapes) -> float:
+    """Multiply-adds of a node for one item; 0 where it has no weights to multiply with (attention's are few)."""
+    kernels = [weights[name] for name in node.input if name in weights and len(weights[name]) > 1]
+    if not kernels or node.op_type not in ("Conv", "MatMul", "Gemm"):
+        return 0.0
+    shape = shapes.get(node.output[0])
+    if node.op_type == "Conv":  # the kernel (out, in / groups, ...) at every position of the result
+        return math.prod(kernels[0]) * (math.prod(shape[2:]) if shape else _POSITIONS)
+    positions = math.prod(shape[1:-1]) if shape else _TOKENS
+    return float(math.prod(kernels[0]) * positions)

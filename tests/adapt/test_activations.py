@@ -1,0 +1,159 @@
+"""Rows on disk: found again by anyone, whole or not there, within their bound."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from headstart.adapt import activations
+from headstart.adapt.activations import Activations, clear, folder, item_keys, usage
+from headstart.errors import StorageError
+
+KEYS = [bytes([i]) * 32 for i in range(6)]
+ROWS = np.random.default_rng(0).standard_normal((6, 4, 5)).astype(np.float16)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HEADSTART_CACHE_BYTES", raising=False)
+    return tmp_path / "home"
+
+
+def segments() -> list:
+    return sorted(folder().glob("*/*.safetensors"))
+
+
+def test_rows_come_back_in_the_order_asked_for() -> None:
+    store = Activations("a source at a cut")
+    assert store.missing(KEYS) == list(range(6))
+    store.put(KEYS[:2], list(ROWS[:2]))
+    store.put(KEYS[2:], list(ROWS[2:]))
+    again = Activations("a source at a cut")
+    assert again.missing(KEYS) == []
+    for row, wanted in zip(again.take([KEYS[i] for i in (5, 0, 3)]), ROWS[[5, 0, 3]], strict=True):
+        np.testing.assert_array_equal(row, wanted)
+    assert isinstance(again.take(KEYS[:1])[0], np.memmap)
+    assert Activations("another cut").missing(KEYS) == list(range(6))
+
+
+def test_texts_of_several_lengths_lie_end_to_end() -> None:
+    rows = [ROWS[0][:n] for n in (3, 1, 4)]
+    Activations("texts").put(KEYS[:3], rows)
+    for row, wanted in zip(Activations("texts").take(KEYS[:3]), rows, strict=True):
+        np.testing.assert_array_equal(row, wanted)
+
+
+def test_what_another_process_writes_meanwhile_is_found() -> None:
+    mine, theirs = Activations("shared"), Activations("shared")
+    theirs.put(KEYS[:3], list(ROWS[:3]))
+    assert mine.missing(KEYS[:4]) == [3]
+    np.testing.assert_array_equal(mine.take(KEYS[:1])[0], ROWS[0])
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:40], lambda b: b[:-7], lambda b: b"\xff" * 16 + b[16:], lambda b: b""])
+def test_damaged_segments_count_as_not_there(damage) -> None:
+    Activations("a").put(KEYS, list(ROWS))
+    (path,) = segments()
+    path.write_bytes(damage(path.read_bytes()))
+    store = Activations("a")
+    assert store.missing(KEYS) == list(range(6))
+    store.put(KEYS, list(ROWS))
+    assert Activations("a").missing(KEYS) == []
+
+
+_WRITER = """
+import sys, numpy as np
+from headstart.adapt.activations import Activations
+store = Activations("killed")
+print("ready", flush=True)
+for i in range(100_000):
+    store.put([i.to_bytes(32, "big")], [np.full((64, 64), i % 1000, np.float16)])
+"""
+
+
+def test_after_a_kill_every_segment_is_whole(home) -> None:
+    env = {**os.environ, "HEADSTART_HOME": str(home)}
+    with subprocess.Popen([sys.executable, "-c", _WRITER], env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        while len(segments()) < 20:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    store = Activations("killed")
+    there = [i for i in range(len(segments()) + 5) if not store.missing([i.to_bytes(32, "big")])]
+    assert len(there) >= 20
+    for i in there:
+        (row,) = store.take([i.to_bytes(32, "big")])
+        assert (row == i % 1000).all()
+
+
+def test_half_written_files_of_the_dead_are_swept(home) -> None:
+    Activations("a").put(KEYS[:1], [ROWS[0]])
+    dead, living = folder() / "x" / "dead.part", folder() / "x" / "living.part"
+    dead.parent.mkdir()
+    for path in (dead, living):
+        path.write_bytes(b"half")
+    os.utime(dead, (0, 0))
+    Activations("a").put(KEYS[1:2], [ROWS[1]])
+    assert not dead.exists()
+    assert living.exists()
+
+
+def test_past_the_bound_what_was_not_used_for_longest_goes(monkeypatch) -> None:
+    old, used = Activations("old"), Activations("used")
+    big = np.zeros((1, 100_000), np.float16)
+    old.put(KEYS[:1], [big])
+    used.put(KEYS[1:2], [big])
+    for path in segments():
+        os.utime(path, (1, 1))
+    Activations("used").missing(KEYS[1:2])  # touches it
+    monkeypatch.setenv("HEADSTART_CACHE_BYTES", "550000")
+    Activations("new").put(KEYS[2:3], [big])
+    assert Activations("old").missing(KEYS[:1]) == [0]
+    assert Activations("used").missing(KEYS[1:2]) == []
+    assert usage() < 550_000
+
+
+def test_what_the_disk_does_not_take_stays_in_memory_up_to_a_bound(monkeypatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE_BYTES", "0")
+    store = Activations("off")
+    store.put(KEYS[:2], list(ROWS[:2]))
+    assert store.trouble == "HEADSTART_CACHE_BYTES is 0"
+    np.testing.assert_array_equal(store.take(KEYS[1:2])[0], ROWS[1])
+    assert segments() == []
+    monkeypatch.setattr(activations, "_MOST_HELD", 100)
+    with pytest.raises(StorageError, match="raise HEADSTART_CACHE_BYTES"):
+        store.put(KEYS[2:], list(ROWS[2:]))
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    store = Activations("full")
+    store.put(KEYS, list(ROWS))
+    assert "No space left" in store.trouble
+    np.testing.assert_array_equal(store.take(KEYS[:1])[0], ROWS[0])
+    assert list(folder().glob("*/*")) == []
+
+
+def test_keys_are_those_of_content_and_view() -> None:
+    rows = np.arange(12, dtype=np.float16).reshape(3, 4)
+    keys = item_keys(rows, 0, [0, 1, 2]) + item_keys(rows, 1, [0])
+    assert len(set(keys)) == 4
+    assert item_keys(rows[::-1], 0, [2]) == keys[:1]
+
+
+def test_clearing() -> None:
+    Activations("a").put(KEYS, list(ROWS))
+    size = usage()
+    assert size > ROWS.nbytes
+    assert clear() == size
+    assert usage() == 0
