@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from headstart.adapt.base import Job
 from headstart.engines.memory import Choice
+from headstart.engines.processor import processor
 from headstart.features.embed import embed
 from headstart.sources import bert
 from headstart.sources.base import ImageInput, Source, TextInput
@@ -165,3 +167,11 @@ def write_graph() -> Callable[[Path, onnx.ModelProto], Path]:
         return path
 
     return save
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks this small are slower on two cores than on one, above all where others compute too."""
+    one = replace(processor(), cores=1)
+    for module in ("device", "training"):
+        monkeypatch.setattr(f"headstart.adapt.{module}.processor", lambda: one)

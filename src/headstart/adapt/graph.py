@@ -220,11 +220,13 @@ class GraphModule(nn.Module):  # type: ignore[misc]
                 except NotImplementedError as error:
                     raise EngineError(f"cannot be trained: {step}: {error}") from error
             else:
-                x = arguments.pop().to(device)  # the index of an embedding may have been made on the CPU
+                (given,) = arguments
+                assert given is not None, "values are freed after their last use"
+                x = given.to(device)  # the index of an embedding may have been made on the CPU
                 x = modules[layer](functional.pad(x, padding) if padding else x)
                 norm = modules.get(layer + norms.SUFFIX)
                 values[output] = x if norm is None else norm(x)
-        return {name: values[place] for name, place in self._results}  # type: ignore[misc]
+        return {name: values[place] for name, place in self._results}
 
     def _prepared(self, x: Tensor) -> Tensor:
         if x.is_floating_point():
@@ -273,6 +275,11 @@ class GraphModule(nn.Module):  # type: ignore[misc]
                     parameter = getattr(self._modules[name] if name else self, own)
                     value = torch.from_numpy(weights[initializer])
                     parameter.copy_(value.T if transposed else value)
+
+    def freeze(self, initializer: str) -> None:
+        """Have training leave an initializer that lives here as it is."""
+        name, own, _ = self.held[initializer]
+        getattr(self._modules[name] if name else self, own).requires_grad_(False)
 
     def normalised(self) -> bool:
         """True where batch normalisation was added."""

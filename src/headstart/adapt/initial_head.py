@@ -38,11 +38,14 @@ class InitialHead:
     scale: NDArray[np.float32]
 
     @classmethod
-    def zero(cls, job: Job, taps: Sequence[Tap]) -> InitialHead:
-        """A head that knows nothing."""
+    def zero(cls, job: Job, taps: Sequence[Tap], train: Rows | None = None) -> InitialHead:
+        """A head that knows nothing but, where training rows are given, what their frozen features are like."""
         outputs, d = job.target.n_outputs, sum(tap.width for tap in taps)
         empty, zero = np.zeros((outputs, d), np.float32), np.zeros(outputs, np.float32)
-        return cls(empty, zero, np.zeros(d, np.float32), np.ones(d, np.float32))
+        if train is None:
+            return cls(empty, zero, np.zeros(d, np.float32), np.ones(d, np.float32))
+        center, spread = _moments(job.features.select(taps, train))
+        return cls(empty, zero, center.astype(np.float32), spread.astype(np.float32))
 
     @property
     def raw(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -68,9 +71,14 @@ def initial_head(job: Job, taps: Sequence[Tap], train: Rows) -> InitialHead:
         assert fitted.loo_scores is not None
         calibration = Calibration.fit(target.task, fitted.loo_scores, target, weights)
         slope, offset = calibration.slope, calibration.offset
-    center = features.mean(axis=0, dtype=np.float64)
-    spread = np.sqrt(np.maximum(np.square(features, dtype=np.float64).mean(axis=0) - center**2, 0.0))
-    spread = np.maximum(spread, max(_FLAT * spread.max(), 1e-6))
+    center, spread = _moments(features)
     raw = slope * fitted.map.weight.T.astype(np.float64)  # (C, d)
     bias = slope * fitted.map.bias + offset + raw @ center
     return InitialHead(*(x.astype(np.float32) for x in (raw * spread, bias, center, spread)))
+
+
+def _moments(features: NDArray[np.float16]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and spread of each column; no spread is far below the largest, so that nothing constant is blown up."""
+    center = features.mean(axis=0, dtype=np.float64)
+    spread = np.sqrt(np.maximum(np.square(features, dtype=np.float64).mean(axis=0) - center**2, 0.0))
+    return center, np.maximum(spread, max(_FLAT * float(spread.max()), 1e-6))

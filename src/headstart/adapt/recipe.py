@@ -1,0 +1,163 @@
+"""What strategies have in common: a recipe, and how it becomes a training, its readings and its estimates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from headstart.adapt.base import Job, Learned, Reading, Rows
+from headstart.adapt.cuts import Cut, anatomy, last_tap
+from headstart.adapt.settings import Settings
+from headstart.engines.memory import recall
+from headstart.features.cache import budget
+from headstart.optional import has, install_line, require
+from headstart.sources.base import Tap
+
+if TYPE_CHECKING:
+    from headstart.adapt.graph import GraphModule
+    from headstart.adapt.inputs import Inputs
+
+BLENDS = (0.25, 0.5, 0.75, 1.0)
+"""How far from the source readings are taken."""
+
+# Multiply-adds a second of two cores, where no engine was measured: EfficientNet-Lite0's 400 million, 100 times.
+_WORK_A_SECOND = 4e10
+# Training an item costs this many times what an engine takes for the same multiply-adds, the more the more of the
+# graph trains: early layers are large and thin. Measured on EfficientNet-Lite0 above stages 6, 5, 4.
+_TRAINING, _TRAINING_MORE = 2.0, 6.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        settings: the numbers.
+        cut: what lies below stays frozen, its activations cached; None: nothing is frozen.
+        views: how many of each image are cached at the cut.
+        head: it starts from the probe's closed form, or from zero.
+        fresh: random weights instead of the source's.
+        rank: of LoRA's added products; 0 for training the weights themselves.
+        normalise: batch normalisation is put back after each convolution.
+    """
+
+    settings: Settings
+    cut: Cut | None = None
+    views: int = 1
+    head: Literal["probe", "zero"] = "probe"
+    fresh: bool = False
+    rank: int = 0
+    normalise: bool = False
+    taps: Literal["last", "above", "all"] = "all"
+
+    def read(self, job: Job) -> tuple[Tap, ...]:
+        """The taps that the head reads."""
+        if self.taps == "last":
+            return (last_tap(job.source),)
+        low = self.cut.depth if self.cut and self.taps == "above" else -1
+        return tuple(tap for tap in job.source.taps if tap.depth > low)
+
+    def state(self) -> dict[str, Any]:
+        """As JSON has it, to tell trainings apart."""
+        cut = self.cut.tensor if self.cut else None
+        return {
+            **self.settings.state(), "cut": cut, "views": self.views, "head": self.head, "fresh": self.fresh,
+            "rank": self.rank, "normalise": self.normalise, "taps": self.taps,
+        }  # fmt: skip
+
+
+def cannot(job: Job) -> str | None:
+    """Why no weights of this source can move here, in one line; None where they can. Nothing heavy is imported."""
+    missing = [name for name in ("torch", "accelerate") if not has(name)]
+    if missing:
+        return f"{' and '.join(missing)} not installed: {install_line('torch')}"
+    if job.source.modality == "image" and not has("torchvision"):
+        return f"torchvision, which varies images, is not installed: {install_line('torch')}"
+    reason = anatomy(job.source).reason
+    return f"the graph cannot be trained: {reason}" if reason else None
+
+
+def activations_bytes(job: Job, recipe: Recipe, rows: int) -> int:
+    """What a training keeps on disk, about: activations at its cut, or decoded images."""
+    if recipe.cut is not None:
+        return 2 * math.prod(recipe.cut.shape) * rows * recipe.views
+    return 3 * job.source.input.size**2 * rows if job.source.input.kind == "image" else 0
+
+
+def no_room(job: Job, recipe: Recipe) -> str | None:
+    """Why the activations of a job cannot be kept, in one line; None where they can."""
+    need, limit = activations_bytes(job, recipe, len(job.target)), budget()
+    if need <= max(limit, 1_000_000_000):
+        return None
+    return f"its activations take {need / 1e9:.1f} GB, {limit / 1e9:.1f} are allowed: raise HEADSTART_CACHE_BYTES"
+
+
+def seconds(job: Job, recipe: Recipe, rows: int) -> float:
+    """A rough time to train on so many rows here, the trunk's pass over them included."""
+    body = anatomy(job.source)
+    choice = recall(job.source)
+    speed = choice.items_per_second if choice else _WORK_A_SECOND / max(body.work, 1.0)
+    share = recipe.cut.share if recipe.cut else 1.0
+    trained = recipe.settings.epochs * share * (_TRAINING + _TRAINING_MORE * share)
+    return rows * (trained + recipe.views * (1.0 - share)) / speed
+
+
+def readings(recipe: Recipe) -> tuple[Reading, ...]:
+    """Half-way and at the end, some of the way from the source and all of it."""
+    epochs = recipe.settings.epochs
+    blends = (1.0,) if recipe.fresh else BLENDS
+    return tuple(Reading(epoch, blend) for epoch in sorted({max(1, epochs // 2), epochs}) for blend in blends)
+
+
+def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[Reading]) -> Learned:
+    """Train as `recipe` says; what was trained before, and what a kill left, is taken up. See `Strategy.learn`."""
+    from headstart.adapt.checkpoint import Shelf, training_key
+    from headstart.adapt.device import Device, own_randomness
+    from headstart.adapt.inputs import inputs_of
+    from headstart.adapt.training import Training
+
+    for module in ("torch", "accelerate"):
+        require(module, "torch", "moving weights")
+    device = Device(recipe.settings.bf16)
+    state = recipe.state() | {"device": device.torch.type, "bf16": device.bf16}
+    key = training_key(job, state, train, test, readings)
+    shelf = Shelf(job.folder, key, writes=device.is_main)
+    if (known := shelf.finished(job)) is not None:
+        return known
+    taps = recipe.read(job)
+    inputs = inputs_of(job, recipe.cut, train, test, recipe.views, taps)
+    with own_randomness(job.seed):
+        start = _start(job, recipe, train, taps, inputs, device)
+        training = Training(job, start, recipe.settings, inputs, train, test, shelf, device)
+        learned = training.run(readings)
+    if inputs.trouble:
+        note = f"activations stay in memory: {inputs.trouble}"
+        learned = Learned(learned.scores, learned.moved, (*learned.notes, note))
+    if training.finished:
+        shelf.finish(learned)
+    return learned
+
+
+def _start(job: Job, recipe: Recipe, train: Rows, taps: Any, inputs: Inputs, device: Any) -> Any:
+    """The network's start, as the recipe has it."""
+    from headstart.adapt.initial_head import InitialHead, initial_head
+    from headstart.adapt.lora_layers import add_lora
+    from headstart.adapt.network import Start
+
+    head = (
+        initial_head(job, taps, train)
+        if recipe.head == "probe"
+        else InitialHead.zero(job, taps, None if recipe.fresh else train)
+    )
+
+    def adapt(body: GraphModule) -> None:
+        if recipe.rank:
+            add_lora(body, recipe.rank)
+        if recipe.normalise and not body.normalised():
+            some = [train[i : i + 32] for i in range(0, min(len(train), 256), 32)]
+            body.unfold([device.put(inputs.feeds(rows, None)) for rows in some])
+
+    fresh = job.seed if recipe.fresh else None
+    return Start(job.source, taps, recipe.cut, head, fresh, adapt if recipe.rank or recipe.normalise else None)

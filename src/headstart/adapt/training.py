@@ -1,0 +1,314 @@
+"""The training loop: from a start, over epochs, to the readings that were asked for.
+
+It goes on through what goes wrong: memory that runs short halves the micro-batch, a loss that is no number goes back to
+the last good state with lower rates, a kill resumes from the last checkpoint, a deadline stops it where it stands. All
+but the deadline give what an undisturbed run gives, or say so.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.adapt.base import Job, Learned, Reading, Rows
+from headstart.adapt.batches import Batches
+from headstart.adapt.checkpoint import Arrays, Shelf
+from headstart.adapt.device import Device, is_out_of_memory
+from headstart.adapt.inputs import Feeds, Inputs
+from headstart.adapt.losses import Objective
+from headstart.adapt.network import Network, Start, State
+from headstart.adapt.optimiser import Optimiser
+from headstart.adapt.settings import Settings
+from headstart.engines.processor import processor
+from headstart.errors import EngineError
+from headstart.features.windowed import windowed
+
+SNAPSHOT = 200
+"""Steps after which the state is kept in memory, to go back to; the end of an epoch is such a point too."""
+_ROLLBACKS = 5  # of one training, at most
+_SLOWER = 0.3  # what the rates are multiplied with after one
+_SCORED = 64  # items scored at a time
+
+
+@dataclass(eq=False)
+class _Standing:
+    """Where a training stands, beside its numbers.
+
+    Attributes:
+        step: how many were done.
+        slower: what the rates are multiplied with, 1 unless it had to go back.
+        rollbacks: how often it did.
+        scores: of the readings that were reached.
+    """
+
+    step: int = 0
+    slower: float = 1.0
+    rollbacks: int = 0
+    notes: list[str] = field(default_factory=list)
+    scores: list[NDArray[np.float64]] = field(default_factory=list)
+
+
+class Training:
+    """One training of one network. Use once, inside `own_randomness`."""
+
+    def __init__(
+        self, job: Job, start: Start, settings: Settings, inputs: Inputs, train: Rows, test: Rows, shelf: Shelf,
+        device: Device,
+    ) -> None:  # fmt: skip
+        self._job, self._settings, self._inputs, self._shelf, self._device = job, settings, inputs, shelf, device
+        self._train, self._test, self._start = train, test, start
+        target = job.target.take(train)
+        weights = None if job.weights is None else job.weights[train]
+        self._objective = Objective(target, weights, settings.smoothing, settings.balance).to(device.torch)
+        self._network = start.network().to(device.torch)
+        self._plain = start.plain().to(device.torch).eval()
+        self._standardise_head()
+        self._source = State.of(self._plain)
+        self._wrapped = device.accelerator.prepare_model(self._network)
+        self._optimiser = Optimiser(self._network, self._network.body.depths(job.source.taps), settings)
+        self._batches = Batches(len(train), settings.batch, job.seed, inputs.lengths(train))
+        self._micro = settings.batch
+        self._standing = _Standing()
+        self._kept: tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], int] = ({}, {}, 0)
+
+    def _standardise_head(self) -> None:
+        """The first head of a regression predicts the target's unit; training is on standardised numbers."""
+        scale, center = self._objective.scale, self._objective.center
+        for network in (self._network, self._plain):
+            with torch.no_grad():
+                network.head.weight.div_(scale)
+                network.head.bias.sub_(center).div_(scale)
+
+    def run(self, readings: Sequence[Reading]) -> Learned:
+        """Train, and score the test rows at each reading.
+
+        Raises:
+            EngineError: even one item at a time does not fit the memory, or an operator cannot be trained.
+        """
+        last = readings[-1].epoch * self._batches.per_epoch
+        total = self._settings.epochs * self._batches.per_epoch
+        self._resume()
+        self._keep()
+        self._network.train()
+        unit = "images" if self._job.source.modality == "image" else "texts"
+        with self._job.progress.bar("train", self._job.source.name, last * self._settings.batch, unit) as bar:
+            bar.advance(self._standing.step * self._settings.batch)
+            self._read(readings)
+            while self._standing.step < last:
+                if not self._epoch(total, readings, bar.advance):
+                    self._note_stop(readings[-1].epoch)
+                    break
+        while len(self._standing.scores) < len(readings):
+            self._standing.scores.append(self._score(readings[len(self._standing.scores)].blend))
+        state = State.of(self._network.eval()).blended(self._source, readings[-1].blend)
+        moved = state.moved(self._start, self._objective.center, self._objective.scale)
+        return Learned(tuple(self._standing.scores), moved, tuple(self._standing.notes))
+
+    @property
+    def finished(self) -> bool:
+        """False where a deadline ended it: another run would go further."""
+        return not self._stopped
+
+    _stopped = False
+
+    def _epoch(self, total: int, readings: Sequence[Reading], advance: Callable[[int], None]) -> bool:
+        """The rest of the epoch in which the training stands; False where the deadline ended it."""
+        epoch, first = divmod(self._standing.step, self._batches.per_epoch)
+        batches = self._batches.epoch(epoch)
+        with _closing(self._feeds(batches, epoch, first)) as feeds:
+            for batch, given in zip(batches[first:], feeds, strict=True):
+                if self._device.agreed(self._job.deadline is not None and time.perf_counter() > self._job.deadline):
+                    self._stopped = True
+                    return False
+                factor = self._settings.factor(self._standing.step, total) * self._standing.slower
+                if not self._step(given, batch, factor):
+                    self._go_back()
+                    return True
+                self._standing.step += 1
+                advance(self._settings.batch)
+                if self._standing.step % self._batches.per_epoch == 0:
+                    self._read(readings)
+                    self._keep()
+                elif (self._standing.step - epoch * self._batches.per_epoch) % SNAPSHOT == 0:
+                    self._keep()
+        return True
+
+    def _feeds(self, batches: Sequence[Rows], epoch: int, first: int) -> Iterator[Feeds]:
+        """The batches from `first` on, made a little ahead by other threads."""
+        jobs = (
+            partial(self._inputs.feeds, self._train[batches[i]], self._batches.variation(epoch, i))
+            for i in range(first, len(batches))
+        )
+        return windowed(jobs, 1 if self._device.on_cpu else processor().workers)
+
+    def _step(self, feeds: Feeds, batch: Rows, factor: float) -> bool:
+        """One step of the optimiser; False where the loss is no number, and nothing was changed."""
+        self._optimiser.set_rate(factor)
+        while True:
+            try:
+                finite = self._backward(feeds, batch)
+                break
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(error)
+        if self._device.agreed(not finite):
+            return False
+        self._optimiser.adam.step()
+        self._optimiser.pull()
+        return True
+
+    def _backward(self, feeds: Feeds, batch: Rows) -> bool:
+        """Gradients of the batch's mean loss, clipped; False where they are no numbers."""
+        self._optimiser.adam.zero_grad(set_to_none=True)
+        rank, world = self._device.accelerator.process_index, self._device.processes
+        mine = np.array_split(np.arange(len(batch)), world)[rank]
+        weight = float(world) / len(batch)  # processes' gradients are averaged
+        if not len(mine):  # more processes than items: all must take part
+            mine, weight = np.arange(1), 0.0
+        parts = np.array_split(mine, max(1, math.ceil(len(mine) / self._micro)))
+        for number, part in enumerate(parts):
+            alone = self._wrapped.no_sync() if world > 1 and number + 1 < len(parts) else nullcontext()
+            with alone:
+                given = self._device.put({name: value[part] for name, value in feeds.items()})
+                positions = torch.from_numpy(batch[part]).to(self._device.torch)
+                with self._device.autocast():
+                    logits = self._wrapped(given)
+                loss = self._objective.total(logits, positions) * weight
+                self._device.accelerator.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self._optimiser.parameters.values(), self._settings.clip)
+        return bool(torch.isfinite(norm))
+
+    def _shrink(self, error: Exception) -> None:
+        """Half of the items at a time."""
+        self._optimiser.adam.zero_grad(set_to_none=True)
+        self._device.free()
+        if self._micro == 1 or self._device.processes > 1:
+            raise EngineError(
+                f"out of memory with {self._micro} items at a time: choose a strategy that trains less, or a smaller "
+                "source"
+            ) from error
+        self._micro = math.ceil(min(self._micro, self._settings.batch) / 2)
+        self._say(f"memory is short: {self._micro} items at a time, {self._settings.batch} a step as before")
+
+    def _keep(self) -> None:
+        """Keep the state in memory; on disk too, where that is due."""
+        weights = {name: value.detach().clone() for name, value in _changing(self._network).items()}
+        self._kept = weights, self._optimiser.state(), self._standing.step
+        if not self._shelf.due:
+            return
+        arrays: Arrays = {f"weight:{name}": value.cpu().numpy() for name, value in weights.items()}
+        arrays |= {f"adam:{name}": value.cpu().numpy() for name, value in self._kept[1].items()}
+        arrays |= {f"scores:{i}": scores for i, scores in enumerate(self._standing.scores)}
+        s = self._standing
+        fields = {"step": s.step, "slower": s.slower, "rollbacks": s.rollbacks, "notes": s.notes, "micro": self._micro}
+        self._shelf.keep(arrays, fields)
+        if self._shelf.trouble:
+            self._say(f"no checkpoints ({self._shelf.trouble}): a training that is killed begins anew")
+
+    def _resume(self) -> None:
+        """Back to the last checkpoint on disk, where there is one."""
+        kept = self._shelf.resume()
+        if kept is None:
+            return
+        given = {kind: {} for kind in ("weight", "adam", "scores")}  # type: dict[str, dict[str, Any]]
+        for name, value in kept.arrays.items():
+            kind, _, own = name.partition(":")
+            given[kind][own] = value
+        self._load({n: torch.from_numpy(np.array(v)) for n, v in given["weight"].items()})
+        self._optimiser.restore({n: torch.from_numpy(np.array(v)) for n, v in given["adam"].items()})
+        scores = [given["scores"][str(i)] for i in range(len(given["scores"]))]
+        f = kept.fields
+        self._micro = int(f["micro"])
+        self._standing = _Standing(int(f["step"]), float(f["slower"]), int(f["rollbacks"]), list(f["notes"]), scores)
+
+    def _go_back(self) -> None:
+        """To the state that was last kept, with lower rates.
+
+        Raises:
+            EngineError: it did so too often.
+        """
+        s = self._standing
+        s.rollbacks += 1
+        at = s.step // self._batches.per_epoch + 1
+        if s.rollbacks > _ROLLBACKS:
+            raise EngineError(
+                f"the loss was not a number {s.rollbacks} times, in epoch {at} at last, whatever the learning rate: "
+                "the source's weights or the labels are out of range; the frozen source still works"
+            )
+        weights, moments, step = self._kept
+        s.slower *= _SLOWER
+        self._load(weights)
+        self._optimiser.restore(moments)
+        s.step = step
+        self._say(f"the loss was not a number in epoch {at}: went back, and on with learning rates x {s.slower:.2g}")
+
+    def _load(self, weights: dict[str, torch.Tensor]) -> None:
+        changing = _changing(self._network)
+        with torch.no_grad():
+            for name, value in weights.items():
+                changing[name].copy_(value)
+
+    def _read(self, readings: Sequence[Reading]) -> None:
+        """Score the readings of the present step, once."""
+        epoch, inside = divmod(self._standing.step, self._batches.per_epoch)
+        for reading in readings[len(self._standing.scores) :]:
+            if inside or reading.epoch != epoch:
+                break
+            self._standing.scores.append(self._score(reading.blend))
+
+    def _score(self, blend: float) -> NDArray[np.float64]:
+        """(len(test), C) logits of the test rows, in float32 whatever trains."""
+        self._network.eval()
+        state = State.of(self._network)
+        self._network.train()
+        state.blended(self._source, blend).put(self._plain)
+        lengths = self._inputs.lengths(self._test)
+        order = np.arange(len(self._test)) if lengths is None else np.argsort(lengths, kind="stable")
+        scores = np.zeros((len(self._test), len(state.bias)))
+        jobs = [order[i : i + _SCORED] for i in range(0, len(order), _SCORED)]
+        feeds = windowed((partial(self._inputs.feeds, self._test[rows], None) for rows in jobs), 1)
+        with torch.inference_mode(), _closing(feeds) as given:
+            for rows, some in zip(jobs, given, strict=True):
+                scores[rows] = self._plain(self._device.put(some)).double().cpu().numpy()
+        return scores * self._objective.scale + self._objective.center
+
+    def _note_stop(self, epochs: int) -> None:
+        done = self._standing.step / self._batches.per_epoch
+        self._say(f"stopped at its deadline after {done:.1f} of {epochs} epochs")
+
+    def _say(self, line: str) -> None:
+        self._standing.notes.append(line)
+        self._job.progress.say(line)
+
+
+def _changing(network: Network) -> dict[str, torch.Tensor]:
+    """What training changes: parameters that train, and the statistics of batch normalisation."""
+    found = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    return found | {name: value for name, value in network.named_buffers() if _is_statistic(name)}
+
+
+def _is_statistic(name: str) -> bool:
+    return name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+class _closing:  # noqa: N801  # as contextlib.closing, for what is typed as an iterator
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self._iterator = iterator
+
+    def __enter__(self) -> Iterator[Any]:
+        return self._iterator
+
+    def __exit__(self, *_: object) -> None:
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            close()
