@@ -1,0 +1,43 @@
+"""A strategy that is a recipe: what `Strategy` asks for, from the recipe alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headstart.adapt.base import Job, Learned, Reading, Rows
+from headstart.adapt.recipe import Recipe, cannot, learn, no_room, readings, seconds
+from headstart.adapt.settings import Settings
+
+
+class Tuning:
+    """Base of strategies that train by gradient: they say their recipe."""
+
+    name: str
+
+    def recipe(self, job: Job, rows: int) -> Recipe:
+        """How to train on so many rows."""
+        raise NotImplementedError
+
+    def reason_not(self, job: Job) -> str | None:
+        """See `Strategy`."""
+        return cannot(job) or no_room(job, self.recipe(job, len(job.target)))
+
+    def estimated_seconds(self, job: Job, rows: int) -> float:
+        """See `Strategy`."""
+        return seconds(job, self.recipe(job, rows), rows)
+
+    def readings(self, job: Job, rows: int) -> tuple[Reading, ...]:
+        """See `Strategy`."""
+        return readings(self.recipe(job, rows))
+
+    def learn(self, job: Job, train: Rows, test: Rows, readings: Sequence[Reading]) -> Learned:
+        """See `Strategy`."""
+        return learn(job, self.recipe(job, len(train)), train, test, readings)
+
+
+def schedule(
+    rows: int, *, steps: int = 300, least: int = 10, most: int = 40, batch: int = 32, **settings: float
+) -> Settings:
+    """Settings for so many training rows: about `steps` steps, within bounds of epochs."""
+    epochs = round(steps * batch / max(rows, 1))
+    return Settings(epochs=min(most, max(least, epochs)), batch=batch, **settings)
