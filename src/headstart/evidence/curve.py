@@ -119,8 +119,8 @@ def rising(values: Floats) -> Floats:
     Ayer et al. (1955): neighbours that fall are replaced by their mean, until none does.
     """
     blocks: list[tuple[float, int]] = []  # mean, length
-    for value in values:
-        mean, length = float(value), 1
+    for value in values.tolist():
+        mean, length = value, 1
         while blocks and blocks[-1][0] >= mean:
             before, many = blocks.pop()
             mean, length = (before * many + mean * length) / (many + length), many + length

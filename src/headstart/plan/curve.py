@@ -77,6 +77,8 @@ def draw(target: Target, pool: Rows, sizes: Sequence[int], count: int, seed: int
         taken = np.zeros(len(pool), bool)
         for size in sorted(size for size in set(sizes) if size < most):
             _fill(taken, hot, size, order)
+            if taken.sum() == 1:  # it holds all labels, and no head learns from one item
+                taken[order[~taken[order]][:1]] = True
             if not taken.all():
                 drawn.append(Draw(size, number, np.sort(pool[taken])))
     drawn.sort(key=lambda one: (one.size, one.number))
@@ -185,15 +187,12 @@ def _typical(target: Target) -> float:
 
 def _fit(candidate: Frozen, problem: Problem, train: Rows, test: Rows) -> tuple[float, Said]:
     """The log loss on the draw's own items, each left out, and what the candidate says of the test items."""
-    target = problem.target.take(train)
+    target, groups = problem.target.take(train), None if problem.groups is None else problem.groups[train]
+    if groups is not None and len(np.unique(groups)) < 2:
+        groups = None  # of a few labels: without their one group nothing would be left to choose by
     view = candidate.view.fit(train)
-    fitted = candidate.head.fit(
-        view.matrix(train),
-        target,
-        weights=None if problem.weights is None else problem.weights[train],
-        groups=None if problem.groups is None else problem.groups[train],
-        seed=problem.seed,
-    )
+    weights = None if problem.weights is None else problem.weights[train]
+    fitted = candidate.head.fit(view.matrix(train), target, weights=weights, groups=groups, seed=problem.seed)
     scores = fitted.scores(view.matrix(test))
     if fitted.loo_scores is not None:
         calibration = Calibration.fit(target.task, fitted.loo_scores, target)
