@@ -340,18 +340,12 @@ def _function(
     x = step.inputs[0]
     convolved = any(other.output == x and other.operator == "Conv" for other in plan)
     overwrite = convolved and uses[x] == 1 and x not in kept  # a convolution's gradient does not need its output
-    return _Clip(float(low), float(high), overwrite)
+    return partial(_clip, float(low), float(high), overwrite)
 
 
-class _Clip(NamedTuple):
+def _clip(low: float, high: float, overwrite: bool, x: Tensor, *bounds: Any) -> Tensor:
     """Clip to [low, high]; in place where nobody else sees the input."""
-
-    low: float
-    high: float
-    overwrite: bool
-
-    def __call__(self, x: Tensor, *bounds: Any) -> Tensor:
-        return functional.hardtanh(x, self.low, self.high, inplace=self.overwrite)
+    return functional.hardtanh(x, low, high, inplace=overwrite)
 
 
 def _readers(model: onnx.ModelProto) -> dict[str, frozenset[str]]:

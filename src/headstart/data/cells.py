@@ -55,7 +55,8 @@ def plain(cell: object) -> Cell:
 
 def _decoded(cell: bytes) -> str | None:
     try:
-        return plain(cell.decode())
+        text: str | None = plain(cell.decode())
+        return text
     except UnicodeDecodeError:
         return None
 

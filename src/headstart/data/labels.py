@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +60,7 @@ def read_labels(cells: Sequence[Cell], column: str, task: Task | None = None, cl
     else:
         labels = labels_from_names(class_names(there), column, chosen, classes)
     reasons.update({int(kept[i]): reason for i, reason in labels.reasons.items()})
-    notes = (f"task {chosen}: {why}",) if why else ()
+    notes: tuple[str, ...] = (f"task {chosen}: {why}",) if why else ()
     if chosen == "multilabel" and len(kept) < len(cells) and any(isinstance(cell, str) for cell in there):
         notes += (
             f"{len(cells) - len(kept)} rows with an empty label are left out, since it may be unknown; "
@@ -80,7 +80,7 @@ def labels_from_names(names: Sequence[str], column: str, task: Task | None, clas
     return _encode([[name] for name in names], column, task, classes)
 
 
-def read_label_columns(columns: dict[str, Sequence[Cell]], known: Sequence[str] = ()) -> Labels:
+def read_label_columns(columns: Mapping[str, Sequence[Cell]], known: Sequence[str] = ()) -> Labels:
     """A multilabel target from one column of 0 and 1 a class; class order is alphabetical.
 
     Args:

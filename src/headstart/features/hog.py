@@ -207,4 +207,5 @@ def _grey_levels(planes: Pixels) -> Columns:
     strips = planes.reshape(-1, 3, _CELLS, _CELL, SIZE).sum(axis=3, dtype=np.uint16)
     cells = strips.reshape(-1, 3, _CELLS, _CELLS, _CELL).sum(axis=4, dtype=np.uint32)
     red, green, blue = cells.transpose(1, 0, 2, 3) * (np.array(_LUMA) / (_CELL**2 * _WHITE))[:, None, None, None]
-    return (red + green + blue).reshape(len(planes), -1).astype(np.float32)
+    levels: Columns = (red + green + blue).reshape(len(planes), -1).astype(np.float32)
+    return levels
