@@ -149,8 +149,10 @@ def _opened(job: Job, cut: Cut, choice: Choice) -> Iterator[_Trunk]:
     with tempfile.TemporaryDirectory(prefix="headstart-") as scratch:
         graph = Path(scratch) / GRAPH_FILE
         inputs = write_trunk(job.source.graph, cut.tensor, graph)
-        how = {"engine": choice.engine, "precision": choice.precision, "threads": choice.threads}
-        yield _Trunk(open_graph(graph, [cut.tensor], **how), inputs)
+        session = open_graph(
+            graph, [cut.tensor], engine=choice.engine, precision=choice.precision, threads=choice.threads
+        )
+        yield _Trunk(session, inputs)
 
 
 def write_trunk(graph: Path, tensor: str, goal: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from headstart.adapt.base import Job, Learned, Reading, Rows
 from headstart.adapt.recipe import Recipe, cannot, learn, no_room, readings, seconds
@@ -36,7 +37,7 @@ class Tuning:
 
 
 def schedule(
-    rows: int, *, steps: int = 300, least: int = 10, most: int = 40, batch: int = 32, **settings: float
+    rows: int, *, steps: int = 300, least: int = 10, most: int = 40, batch: int = 32, **settings: Any
 ) -> Settings:
     """Settings for so many training rows: about `steps` steps, within bounds of epochs."""
     epochs = round(steps * batch / max(rows, 1))
