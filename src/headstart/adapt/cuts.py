@@ -122,7 +122,7 @@ class _Whole:
     def cut(self, below: Iterable[str], depth: int) -> Cut | None:
         """The smallest tensor that has all of the weights of `below` beneath it, and none above but a few tied ones."""
         low = 0
-        for node in needed(self._model, below):
+        for node in needed(self._model, list(below)):
             for name in node.input:
                 low |= self._bits.get(name, 0)
         low &= self._read[self._tap.name]
