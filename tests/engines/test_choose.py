@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,20 @@ import pytest
 from headstart import paths, registry
 from headstart.engines import memory
 from headstart.engines.base import Precision, Session
-from headstart.engines.choose import Choice, Measured, choose, fastest, measure, open_graph, open_like, open_session
+from headstart.engines.choose import (
+    Choice,
+    EngineGoneError,
+    Measured,
+    choose,
+    fastest,
+    forget_if_far_off,
+    measure,
+    open_graph,
+    open_like,
+    open_session,
+)
 from headstart.engines.measure import ACCURACY_LOSS, COSINE_MEAN, GROUP
+from headstart.engines.onnxruntime import OnnxRuntime
 from headstart.engines.openvino import OpenVino
 from headstart.engines.probe import probe
 from headstart.engines.processor import processor
@@ -172,13 +185,90 @@ def test_a_memory_that_cannot_be_written_is_said(image_source: Source, listener:
     assert "could not be kept" in listener.lines[0]
 
 
-def test_an_engine_that_no_longer_loads_falls_back(image_source: Source, listener: Any) -> None:
-    gone = Choice("no-such-engine", "fp32", 1, 2, 10.0)
-    session = open_session(image_source, gone, ["head.mean"], progress=listener)
+def test_an_engine_that_no_longer_loads_names_what_to_use_instead(image_source: Source) -> None:
+    gone = Choice("no-such-engine", "int8", 1, 2, 10.0)
+    with pytest.raises(EngineGoneError, match="onnxruntime fp32 is used") as caught:
+        open_session(image_source, gone, ["head.mean"])
+    instead = caught.value.instead
+    assert (instead.engine, instead.precision) == ("onnxruntime", "fp32")
+    session = open_session(image_source, instead, ["head.mean"])
     assert session.run(probe(image_source).feeds[0])[0].shape == (8, 24)
-    assert "onnxruntime fp32 is used" in listener.lines[0]
-    with pytest.raises(EngineError, match="no output"):
-        open_session(image_source, gone, ["nothing"])
+    with pytest.raises(EngineError, match="no output") as unknown:
+        open_session(image_source, instead, ["nothing"])
+    assert not isinstance(unknown.value, EngineGoneError)
+
+
+class _Slowed:
+    """ONNX Runtime on a machine that something else keeps busy in the first calls."""
+
+    device = "cpu"
+
+    def __init__(self, seconds: float, calls: int) -> None:
+        self.seconds = seconds
+        self.calls = calls
+
+    def unavailable(self) -> None:
+        return None
+
+    def precisions(self) -> tuple[str, ...]:
+        return ("fp32",)
+
+    def open(self, graph: Path, outputs: Any, precision: Any, threads: int) -> Any:
+        inner, engine = OnnxRuntime().open(graph, outputs, "fp32", 1), self
+
+        class Session:
+            def run(self, feeds: Any) -> list[np.ndarray]:
+                engine.calls -= 1
+                time.sleep(engine.seconds if engine.calls >= 0 else 0.001)
+                return inner.run(feeds)
+
+        return Session()
+
+
+def test_a_moment_of_other_work_decides_nothing(image_source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference takes 1 ms a batch, the other 20; but the reference is disturbed throughout its first pass."""
+    batches = len(probe(image_source).feeds)
+    engines = {"onnxruntime": _Slowed(0.06, 3 + batches), "steady": _Slowed(0.02, 10**9)}
+    monkeypatch.setattr(registry, "names", lambda group: tuple(engines))
+    disturbed = engines["onnxruntime"]
+    monkeypatch.setattr(registry, "get", lambda group, name: engines[name])
+    monkeypatch.setattr("headstart.engines.measure.HOPELESS", 100.0)
+    once = measure_once(image_source, monkeypatch)
+    disturbed.calls = 3 + batches
+    assert fastest(once).engine == "steady"
+    assert fastest(measure(image_source)).engine == "onnxruntime"
+
+
+def measure_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> list[Measured]:
+    with monkeypatch.context() as without:
+        without.setattr("headstart.engines.measure.ROUNDS", 0)
+        return measure(source)
+
+
+def test_a_choice_made_on_a_busy_machine_is_forgotten(image_source: Source) -> None:
+    choice = Choice("onnxruntime", "fp32", 1, 2, 100.0)
+    for items, seconds, forgotten in [
+        (1000, 1000 * 2 / 190, False),  # 190 a second of both workers: not twice as fast
+        (99, 99 * 2 / 300, False),  # too few to tell
+        (1000, 1000 * 2 / 20, False),  # slower: the machine is busy now
+        (1000, 1000 * 2 / 210, True),
+    ]:
+        memory.remember(image_source, choice)
+        assert forget_if_far_off(image_source, choice, items, seconds) is forgotten
+        assert (memory.recall(image_source) is None) is forgotten
+    other = replace(choice, engine="openvino")
+    memory.remember(image_source, other)
+    assert not forget_if_far_off(image_source, choice, 1000, 1.0)  # another choice than the one that ran
+    assert memory.recall(image_source) == other
+
+
+def test_only_one_choice_is_forgotten(image_source: Source, text_source: Source) -> None:
+    for source in (image_source, text_source):
+        memory.remember(source, Choice("onnxruntime", "fp32", 1, 2, 10.0))
+    memory.forget(image_source)
+    assert memory.recall(image_source) is None
+    assert memory.recall(text_source) is not None
+    memory.forget(image_source)
 
 
 def test_int8_is_opened_from_its_own_graph(image_source: Source) -> None:
@@ -250,6 +340,7 @@ def test_a_warm_choice_imports_no_engine(image_source: Source) -> None:
 
 SILENT = """
 import sys
+from headstart.engines.onnxruntime import OnnxRuntime
 from headstart.engines.openvino import OpenVino
 OpenVino().precisions()
 assert "openvino" in sys.modules

@@ -316,6 +316,45 @@ def test_an_engine_that_fails_ends_the_run(tmp_path: Path, pictures: list[Path],
     assert embed(pictures, source, choice=choice(1)).cached == 8
 
 
+def test_an_engine_that_no_longer_opens_leaves_nothing_under_its_name(tmp_path: Path, pictures: list[Path]) -> None:
+    """Half of the rows are known from the precision that is gone: all are computed anew, and kept as what they are."""
+    source = image_source(tmp_path / "source")
+    gone = choice(engine="no-such-engine", precision="bf16")
+    heard = Listening()
+    got = embed(pictures, source, choice=gone, progress=heard)
+    assert len(heard.lines) == 1
+    assert "onnxruntime fp32 is used" in heard.lines[0]
+    assert got.choice is not None
+    assert (got.choice.engine, got.choice.precision) == ("onnxruntime", "fp32")
+    np.testing.assert_allclose(got.matrix, expected_rows(source, pictures), rtol=2e-3, atol=1e-3)
+    (space,) = [one for one in cache.usage() if one.source == "tiny" and one.items]
+    assert space.items == 40
+    assert embed(pictures, source, choice=choice()).cached == 40  # of fp32
+
+
+def test_rows_of_two_precisions_do_not_meet(
+    tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = image_source(tmp_path / "source")
+    bf16 = choice(precision="bf16")
+    with monkeypatch.context() as before:
+        before.setattr(encoder, "open_session", lambda source, *_, **__: _Ones())
+        assert (embed(pictures[:20], source, choice=bf16).matrix == 1).all()
+    got = embed(pictures, source, choice=bf16)  # ONNX Runtime has no bf16
+    assert got.cached == 0
+    np.testing.assert_allclose(got.matrix, expected_rows(source, pictures), rtol=2e-3, atol=1e-3)
+    again = embed(pictures[:20], source, choice=bf16)
+    assert (again.matrix == 1).all()
+    assert again.choice == bf16
+
+
+class _Ones:
+    """A session of another precision, by far."""
+
+    def run(self, feeds: Feeds) -> list[np.ndarray]:
+        return [np.ones((1, 3), np.float32), np.ones((1, 5), np.float32)]
+
+
 def test_results_reach_the_cache_while_it_runs(
     tmp_path: Path, pictures: list[Path], counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from headstart import registry
 from headstart.engines.base import Engine, Precision, Session
 from headstart.engines.measure import GROUP, REFERENCE, Measured, measure
-from headstart.engines.memory import Choice, recall, remember
+from headstart.engines.memory import Choice, forget, recall, remember
+from headstart.engines.processor import processor
 from headstart.engines.quantise import quantised
 from headstart.errors import EngineError, HeadstartError
 from headstart.progress import SILENT, Progress
 from headstart.sources.base import Source
 
-__all__ = ["Choice", "Measured", "choose", "fastest", "measure", "open_graph", "open_like", "open_session"]
+__all__ = [
+    "Choice",
+    "EngineGoneError",
+    "Measured",
+    "choose",
+    "fastest",
+    "forget_if_far_off",
+    "measure",
+    "open_graph",
+    "open_like",
+    "open_session",
+]
 
 WORTH = 1.1
 """How many times faster than the best fp32 engine a lower precision must be to be chosen."""
+FAR_OFF = 2.0
+"""How many times faster than it was measured an engine must run to be measured again."""
+FEWEST_SEEN = 100
+"""Items that show an engine's speed."""
 
 
 def choose(source: Source, *, progress: Progress = SILENT) -> Choice:
@@ -55,11 +72,39 @@ def fastest(measured: Sequence[Measured]) -> Choice:
     return Choice(best.engine, best.precision, best.threads, best.workers, best.items_per_second)
 
 
+def forget_if_far_off(source: Source, choice: Choice, items: int, seconds: float) -> bool:
+    """Forget a remembered choice whose engine is now seen to run FAR_OFF times as fast as it was measured.
+
+    The machine was busy then, so the comparison with the others may be wrong too: the next run measures anew. A slower
+    engine says nothing: the machine may be busy now.
+
+    Args:
+        items: how many were run.
+        seconds: that the calls took, summed over the workers.
+    """
+    enough = items >= FEWEST_SEEN and choice.items_per_second > 0
+    if not enough or items * choice.workers < FAR_OFF * choice.items_per_second * seconds or recall(source) != choice:
+        return False
+    with suppress(OSError):
+        forget(source)
+        return True
+    return False
+
+
+class EngineGoneError(EngineError):
+    """The chosen engine does not load the source. Attribute `instead`: what to use, under its own name."""
+
+    def __init__(self, message: str, instead: Choice) -> None:
+        super().__init__(message)
+        self.instead = instead
+
+
 def open_session(source: Source, choice: Choice, outputs: Sequence[str], *, progress: Progress = SILENT) -> Session:
-    """Open `source` as chosen; fp32 on ONNX Runtime, said aloud, where the chosen engine no longer loads it.
+    """Open `source` as chosen, and in no other way: what is computed is kept under the name of what computed it.
 
     Raises:
-        EngineError: ONNX Runtime does not load it either, or an output is unknown.
+        EngineGoneError: the chosen engine does not load it; ONNX Runtime in fp32 is the way out.
+        EngineError: that was ONNX Runtime in fp32, or an output is unknown.
     """
     try:
         graph = source.graph
@@ -69,8 +114,8 @@ def open_session(source: Source, choice: Choice, outputs: Sequence[str], *, prog
     except HeadstartError as error:
         if (choice.engine, choice.precision) == (REFERENCE, "fp32"):
             raise
-        progress.say(f"{choice.engine} {choice.precision} failed for {source.name}, {REFERENCE} fp32 is used: {error}")
-        return open_graph(source.graph, outputs, threads=choice.threads)
+        message = f"{choice.engine} {choice.precision} failed for {source.name}, {REFERENCE} fp32 is used: {error}"
+        raise EngineGoneError(message, Choice(REFERENCE, "fp32", 1, processor().workers, 0.0)) from error
 
 
 def open_graph(

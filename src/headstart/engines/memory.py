@@ -70,15 +70,32 @@ def remember(source: Source, choice: Choice) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    file = paths.engines_file()
+    _write(_others(source) | {key(source): asdict(choice)})
+
+
+def forget(source: Source) -> None:
+    """Remove the choice of a source, if there is one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if key(source) in _read():
+        _write(_others(source))
+
+
+def _others(source: Source) -> dict[str, Any]:
+    """The newest choices of other sources."""
     choices = {name: value for name, value in _read().items() if name != key(source) and _choice(value)}
-    newest = dict(list(choices.items())[-(_MOST - 1) :])
-    document = {"format": FORMAT, "choices": newest | {key(source): asdict(choice)}}
+    return dict(list(choices.items())[-(_MOST - 1) :])
+
+
+def _write(choices: dict[str, Any]) -> None:
+    file = paths.engines_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".engines-", dir=file.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as out:
-            json.dump(document, out, indent=1)
+            json.dump({"format": FORMAT, "choices": choices}, out, indent=1)
         os.replace(name, file)
     except BaseException:
         os.unlink(name)

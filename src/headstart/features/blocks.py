@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.engines.memory import Choice
 from headstart.sources.base import Tap
 
 
@@ -22,6 +23,7 @@ class Features:
         seconds: wall seconds spent embedding what was not cached.
         cached: how many of the n came from the cache.
         described: (n, d) float16, what `hog` says of images, where it was asked for; rows of failed items are zero.
+        choice: the engine and precision that they were computed in, where a graph was run.
     """
 
     taps: tuple[Tap, ...]
@@ -30,6 +32,7 @@ class Features:
     seconds: float = 0.0
     cached: int = 0
     described: NDArray[np.float16] | None = None
+    choice: Choice | None = None
 
     def __len__(self) -> int:
         return len(self.matrix)

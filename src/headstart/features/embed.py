@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.engines.choose import choose
+from headstart.engines.choose import EngineGoneError, choose, forget_if_far_off
 from headstart.engines.memory import Choice
 from headstart.features.blocks import Features
 from headstart.features.cache import FeatureCache, Space, open_cache
@@ -46,7 +46,8 @@ def embed(
 
     Args:
         items: paths of images, or texts, as the source wants them.
-        choice: the engine; by default the one chosen for this source on this machine.
+        choice: the engine; by default the one chosen for this source on this machine. If it no longer opens, that is
+            said and ONNX Runtime takes its place for all items: `Features.choice` tells.
         use_cache: False to neither read nor write the cache.
         progress: shows a bar "embed".
         described: also describe images without the source (see `hog`), from the same decoding.
@@ -55,6 +56,22 @@ def embed(
         EngineError: the graph cannot be run.
     """
     choice = choice or choose(source, progress=progress)
+    try:
+        return _embed(items, source, choice, use_cache, progress, described)
+    except EngineGoneError as error:
+        # From the beginning: rows of two precisions may not stand in one matrix, nor one's in the other's cache.
+        progress.say(str(error))
+        return _embed(items, source, error.instead, use_cache, progress, described)
+
+
+def _embed(
+    items: Sequence[Path] | Sequence[str],
+    source: Source,
+    choice: Choice,
+    use_cache: bool,
+    progress: Progress,
+    described: bool,
+) -> Features:
     encoder = open_encoder(source, choice, progress=progress)
     with ExitStack() as stack:
         caches = _open_caches(source, choice, progress, stack) if use_cache else _Caches()
@@ -68,6 +85,8 @@ def embed(
                 for count in work:
                     bar.advance(count)
             seconds = time.perf_counter() - started
+    if images:  # texts are of other lengths than those that engines are measured with
+        forget_if_far_off(source, choice, encoder.pace.items, encoder.pace.seconds)
     return Features(
         taps=source.taps,
         matrix=ledger.rows.values,
@@ -75,6 +94,7 @@ def embed(
         seconds=seconds,
         cached=ledger.cached,
         described=None if ledger.described is None else ledger.described.values,
+        choice=choice,
     )
 
 

@@ -64,7 +64,9 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
     )
     plain = _plain_view(dataset, seen.described)
     clock.lap("describe")
-    chosen = {source.name: choice for source, choice in zip(opened, choices, strict=True)}
+    chosen = {
+        source.name: one.choice or choice for source, one, choice in zip(opened, seen.features, choices, strict=True)
+    }
     return Gathered(dataset, views, plain, chosen, notes)
 
 
