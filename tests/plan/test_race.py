@@ -17,6 +17,7 @@ from headstart.plan.crossfit import Problem
 from headstart.plan.decision import decide, frozen_first
 from headstart.plan.race import Race, run_all
 from headstart.plan.scored import Scored
+from headstart.plan.trial import Trial
 from headstart.plan.views import HogView, SourceView
 from headstart.sources.base import Tap
 from headstart.tasks import Target
@@ -128,7 +129,7 @@ def test_boosted_trees_are_left_out_of_many_classes():
 def scored(scores: np.ndarray, *, moves: bool, cost: float = 1.0, effort: float = 0.0, loss: float = 0.5) -> Scored:
     """A candidate of which only the scores and costs matter."""
     candidate = SimpleNamespace(moves=moves, cost=cost, effort=effort, transfer=True)
-    return Scored(candidate, None, scores.astype(np.float64), loss)  # type: ignore[arg-type]
+    return Scored(candidate, None, scores.astype(np.float64), loss, 5)  # type: ignore[arg-type]
 
 
 def taken(*candidates: Scored) -> int:
@@ -193,3 +194,38 @@ def test_a_baseline_from_scratch_can_win(make_case):
     decision = decide([case.bar], [ran], case.problem)
     assert decision.chosen is ran
     assert "made from scratch ships" in decision.verdict.text
+
+
+def test_a_candidate_with_fewer_folds_is_compared_on_those(make_case):
+    case = make_case(n=150, k=5, weak=0.3)
+    noise = Frozen(HogView(np.random.default_rng(5).normal(size=(150, 4)).astype(np.float16)), "ridge", "hog-ridge")
+    plain = Scored.of(noise, noise.crossfit(case.problem), case.problem)
+    good = case.tuned()
+    trial = Trial(good.learner, case.job, case.problem)
+    for k in range(3):
+        trial.train(k)
+    part = case.problem.first(3)
+    ran = Scored.of(good, trial.out_of_fold(), part)
+    decision = decide([case.bar, ran], [plain], case.problem)
+    assert decision.chosen is ran
+    assert decision.folds == 3
+    alone = decide(
+        [Scored.of(case.bar.candidate, case.bar.candidate.crossfit(part), part), ran],
+        [Scored.of(noise, noise.crossfit(part), part)],
+        part,
+    )
+    assert decision.verdict.gain == alone.verdict.gain
+    assert decision.estimate == alone.estimate
+
+
+def test_one_with_fewer_folds_that_does_not_ship_changes_nothing(make_case):
+    case = make_case(n=150, k=5, weak=2)
+    bad = case.tuned(hidden=np.zeros((150, 6)), epochs=(1,))
+    trial = Trial(bad.learner, case.job, case.problem)
+    trial.train(0)
+    ran = Scored.of(bad, trial.out_of_fold(), case.problem.first(1))
+    noise = Frozen(HogView(np.random.default_rng(5).normal(size=(150, 4)).astype(np.float16)), "ridge", "hog-ridge")
+    plain = Scored.of(noise, noise.crossfit(case.problem), case.problem)
+    found, without = decide([case.bar, ran], [plain], case.problem), decide([case.bar], [plain], case.problem)
+    assert (found.chosen, found.verdict, found.estimate) == (without.chosen, without.verdict, without.estimate)
+    assert found.folds == 5

@@ -103,7 +103,7 @@ def test_what_does_not_fit_the_time_is_not_started_and_said(make_case):
     assert not watch.scored
     (step,) = plan.steps
     assert step.reason == "not tried"
-    assert "about 402 s needed, " in step.outcome
+    assert "about 102 s needed at least, " in step.outcome  # at a quarter of the epochs
 
 
 def test_a_training_that_takes_longer_than_the_time_is_cut(make_case):
@@ -179,4 +179,25 @@ def test_where_time_is_short_fewer_epochs_are_trained(make_case):
     watch, plan = race(case, long, seconds=70.0)
     (scored,) = watch.scored
     assert scored.out_of_fold.reading.epoch <= 2
-    assert plan.steps[0].reason.endswith("for about 62 s of 50% of its epochs")
+    assert plan.steps[0].reason.endswith("points, 50% of the epochs, about 62 s")
+
+
+def test_where_time_is_short_and_items_are_many_fewer_folds_are_trained(make_case):
+    case = make_case(n=900, k=5, weak=0.5)
+    long = case.tuned(estimate=10.0)  # five folds and the last training: 60 s; three folds test 540 items
+    watch, plan = race(case, long, seconds=45.0)
+    assert plan.steps[0].reason.endswith("points, 3 of 5 folds, about 42 s")
+    assert watch.scored[0].folds == 5  # it was faster than that
+    _, plan = race(case, case.tuned(estimate=10.0), seconds=25.0)
+    assert "5 of 5 folds" not in plan.steps[0].reason
+    assert plan.steps[0].reason.endswith("points, 3 of 5 folds, 50% of the epochs, about 22 s")
+
+
+def test_folds_that_were_trained_count_where_the_time_runs_out(make_case):
+    case = make_case(n=900, k=5, weak=0.5)
+    slower = case.tuned(estimate=0.01, sleeps=1.0)
+    watch, plan = race(case, slower, seconds=7.5)
+    (scored,) = watch.scored
+    assert 3 <= scored.folds < 5
+    assert len(scored.item_scores) == 180 * scored.folds
+    assert plan.steps[-1].outcome.endswith("ships")

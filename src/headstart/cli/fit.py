@@ -143,7 +143,7 @@ def _candidates(report: Mapping[str, Any]) -> list[str]:
         candidates.insert(0, baseline)
     rows = [
         [
-            f"{_source(candidate)} · {candidate['strategy']}",
+            f"{_source(candidate)} · {candidate['strategy']}{_part(candidate, report)}",
             metric(primary, candidate["metrics"].get(primary)) + ("  ◀" if _same(candidate, report["chosen"]) else ""),
             decimals((candidate["metrics"].get(loss) or {}).get("value")),
             seconds(candidate.get("seconds")),
@@ -152,6 +152,12 @@ def _candidates(report: Mapping[str, Any]) -> list[str]:
     ]
     header = ["strategy", f"{_TITLES.get(primary, primary)} (95 % interval)", loss.replace("_", " "), "time"]
     return table(header, rows, right=(2, 3))
+
+
+def _part(candidate: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    """How many folds it had time for, where that was not all."""
+    folds, whole = candidate.get("folds"), report.get("folds")
+    return "" if folds == whole else f" ({folds} of {whole} folds)"
 
 
 def _source(candidate: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,10 @@ class Problem:
     def tested(self) -> NDArray[np.int64]:
         """The positions that some fold tests, ascending."""
         return np.sort(np.concatenate([fold.test for fold in self.folds]))
+
+    def first(self, folds: int) -> Problem:
+        """The problem with only its first folds."""
+        return replace(self, folds=self.folds[:folds])
 
 
 @dataclass(frozen=True, eq=False)

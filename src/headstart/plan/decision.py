@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class Decision:
         transfer: transfer's own choice, None if no source took part.
         baseline: the better no-transfer candidate, None if there is none.
         estimate: the primary metric of what ships, without the optimism of having selected it.
+        folds: how many of the problem's folds the evidence is from, the first ones: fewer than all where what ships had
+            time for no more.
     """
 
     chosen: Scored
@@ -35,6 +37,7 @@ class Decision:
     baseline: Scored | None
     verdict: Verdict
     estimate: Corrected
+    folds: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,26 @@ def decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Prob
     Transfer's side takes the cheapest candidate that is not clearly worse than its best, and one that moved weights
     only where no frozen one is among those (see `frozen_first`); of the baselines the better one counts, whatever it
     costs.
+
+    Candidates that had no time for all folds are compared with the others on the folds that all have. Where one of them
+    ships, that is the evidence; else they change nothing.
     """
+    everyone = [*transfer, *baseline]
+    folds = min(one.folds for one in everyone)
+    if folds < len(problem.folds):
+        part = problem.first(folds)
+        again = {one: Scored.of(one.candidate, one.out_of_fold, part) for one in everyone}
+        ours, theirs = ([again[one] for one in side] for side in (transfer, baseline))
+        decision = _decide(ours, theirs, part)
+        if decision.chosen.candidate in [one.candidate for one in everyone if one.folds < len(problem.folds)]:
+            original = {scored.candidate: one for one, scored in again.items()}
+            return replace(decision, chosen=original[decision.chosen.candidate])
+    whole = [[one for one in side if one.folds == len(problem.folds)] for side in (transfer, baseline)]
+    return _decide(*whole, problem)
+
+
+def _decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Problem) -> Decision:
+    """All on the same folds."""
     tested = problem.tested()
     groups = None if problem.groups is None else problem.groups[tested]
     ours, theirs = _side(transfer, groups, cheapest=True), _side(baseline, groups, cheapest=False)
@@ -72,6 +94,7 @@ def decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Prob
         baseline=None if theirs is None else theirs.best,
         verdict=judged,
         estimate=estimate,
+        folds=len(problem.folds),
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 
 from headstart.evidence.intervals import paired_difference
 from headstart.plan.belief import Belief
@@ -20,6 +23,8 @@ _SUBSET_DOUBT = 0.5
 _WORTH = 3.0
 # So many folds are trained one by one before the rest is trained at a stretch.
 _SINGLE = 2
+# Where time is short, folds that test so many items and groups are enough to tell a gain of a few points.
+ENOUGH, _ENOUGH_GROUPS = 500, 20
 # Writing and checking a model.
 _SHIPPING_SECONDS = 2.0
 # Half the width of a 95 % interval in standard errors.
@@ -35,6 +40,8 @@ class Runner:
         small: its trial on few labels; None where that is over, or would save little.
         prior, belief: of its gain in the primary metric over the bar: before a fold was trained, and now.
         hoped: the most that was measured leaves to hope for, whatever was believed before.
+        gain: what was measured last.
+        goal: how many folds it is to be trained for, the first ones.
         started: True once anything was trained.
     """
 
@@ -44,6 +51,8 @@ class Runner:
     prior: Belief
     belief: Belief
     hoped: float = math.inf
+    gain: float = 0.0
+    goal: int = 0
     started: bool = False
 
     @classmethod
@@ -60,7 +69,7 @@ class Runner:
             saved = learner.estimated_seconds(job, len(problem.folds[0].train)) / _WORTH
             if learner.estimated_seconds(job, len(few.folds[0].train)) <= saved:
                 small = Trial(learner, job, few)
-        return cls(candidate, Trial(learner, job, problem), small, prior, prior)
+        return cls(candidate, Trial(learner, job, problem), small, prior, prior, goal=len(problem.folds))
 
     @property
     def name(self) -> str:
@@ -69,8 +78,8 @@ class Runner:
 
     @property
     def complete(self) -> bool:
-        """True with all folds."""
-        return len(self.trial.learned) == len(self.trial.problem.folds)
+        """True with all folds that it is to be trained for."""
+        return len(self.trial.learned) >= self.goal
 
     def hopeless(self, over: float) -> bool:
         """True where neither what is believed nor what was measured reaches a gain of `over`, with its error added."""
@@ -78,18 +87,44 @@ class Runner:
 
     def next_folds(self, *, everything: bool) -> list[int]:
         """The folds of the next rung, or all that are left."""
-        left = [k for k in range(len(self.trial.problem.folds)) if k not in self.trial.learned]
+        left = list(range(len(self.trial.learned), self.goal))
         return left if everything or len(self.trial.learned) >= _SINGLE else left[:1]
 
     def seconds(self, pace: Pace) -> float:
         """What it still needs until it could ship: its trainings to come, and the one on everything."""
-        folds = self.trial.problem.folds
-        to_come = [self._estimate(self.trial, k) for k in range(len(folds)) if k not in self.trial.learned]
-        to_come += [self._estimate(self.trial, None)]
+        to_come = [self._estimate(self.trial, k) for k in range(len(self.trial.learned), self.goal)]
         to_come += [] if self.small is None else [self._estimate(self.small, 0)]
-        return sum(pace.seconds(self.candidate.learner.name, one) for one in to_come) + _SHIPPING_SECONDS
+        return sum(pace.seconds(self.candidate.learner.name, one) for one in to_come) + self.last_seconds(pace)
 
-    def shorten(self) -> bool:
+    def last_seconds(self, pace: Pace) -> float:
+        """What training on everything, and shipping that, takes."""
+        return pace.seconds(self.candidate.learner.name, self._estimate(self.trial, None)) + _SHIPPING_SECONDS
+
+    def fit_into(self, left: float, pace: Pace) -> bool:
+        """Aim at as many folds as there is time for; False where it is too short for anything that would tell.
+
+        All folds if possible. Else fewer, as long as they test enough items to tell a gain; else fewer epochs.
+        """
+        while True:
+            for goal in range(len(self.trial.problem.folds), max(self.enough, len(self.trial.learned)) - 1, -1):
+                self.goal = goal
+                if self.seconds(pace) <= left:
+                    return True
+            if not self._shorten():
+                return False
+
+    @cached_property
+    def enough(self) -> int:
+        """The fewest folds that test ENOUGH items (and groups, where there are some); all where none do."""
+        problem = self.trial.problem
+        for folds in range(1, len(problem.folds)):
+            tested = problem.first(folds).tested()
+            groups = _ENOUGH_GROUPS if problem.groups is None else len(np.unique(problem.groups[tested]))
+            if len(tested) >= ENOUGH and groups >= _ENOUGH_GROUPS:
+                return folds
+        return len(problem.folds)
+
+    def _shorten(self) -> bool:
         """Read its trainings off at an earlier epoch, so that they take less time; False where that cannot be."""
         if self.started or not self.trial.shorten():
             return False
@@ -119,6 +154,7 @@ class Runner:
         ours, theirs = Scored.of(self.candidate, trial.out_of_fold(), part), Scored.of(bar, said, part)
         gain = paired_difference(ours.item_scores, theirs.item_scores, groups)
         error = (gain.high - gain.low) / (2 * _Z)
+        self.gain = gain.value
         if trial is self.small:
             doubted = math.hypot(error, _SUBSET_DOUBT * self.prior.spread)
             self.belief = self.prior = self.prior.after(gain.value, doubted)

@@ -19,12 +19,14 @@ class Scored:
     Attributes:
         item_scores: (t,) primary score of each tested item, in the order of Problem.tested().
         loss: log loss (regression: root mean squared error) on the tested items.
+        folds: how many of the problem's folds it was trained for, the first ones: fewer than all where time was short.
     """
 
     candidate: Candidate
     out_of_fold: OutOfFold
     item_scores: NDArray[np.float64]
     loss: float
+    folds: int
 
     @classmethod
     def of(cls, candidate: Candidate, out_of_fold: OutOfFold, problem: Problem) -> Scored:
@@ -33,7 +35,7 @@ class Scored:
         target, probabilities = problem.target.take(tested), out_of_fold.probabilities[tested]
         losses = item_losses(target, probabilities)
         loss = losses["squared"].mean() ** 0.5 if target.task == "regression" else losses["log_loss"].mean()
-        return cls(candidate, out_of_fold, item_scores(target, probabilities), float(loss))
+        return cls(candidate, out_of_fold, item_scores(target, probabilities), float(loss), len(problem.folds))
 
     @property
     def mean(self) -> float:

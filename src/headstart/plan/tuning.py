@@ -4,7 +4,10 @@ Successive halving (Jamieson & Talwalkar 2016), taken best first as in its async
 candidate is tried on a subset of the labels where there are many, then on one fold, on two, on all. After each rung it
 is compared with the best model that moves no weights, pairwise on the same items, and what is believed of its gain is
 updated. The hopeless are dropped; of the rest the one with the largest expected improvement for each second that it
-still needs goes on. Without a time limit there is nothing to save: every candidate gets all folds, in the given order.
+still needs goes on. Where time is too short for all folds, as many are trained as can be, if they test enough items to
+tell a gain; where it is too short for those, the trainings are read off earlier.
+
+Without a time limit there is nothing to save: every candidate gets all folds, in the given order.
 """
 
 from __future__ import annotations
@@ -74,13 +77,12 @@ class TuningRace:
         if self.deadline is None:
             return runners[0] if runners else None
         for runner in list(runners):
-            needed, left = runner.seconds(self._pace), max(self.deadline - time.perf_counter(), 0.0)
-            while runner.seconds(self._pace) > left:
-                if not runner.shorten():
-                    runners.remove(runner)
-                    why = "tried in part" if runner.started else "not tried"
-                    self.plan.add(runner.name, why, 0.0, f"about {needed:.0f} s needed, {left:.0f} s left")
-                    break
+            left = max(self.deadline - time.perf_counter(), 0.0)
+            if not runner.fit_into(left, self._pace):
+                runners.remove(runner)
+                why = "tried in part" if runner.started else "not tried"
+                outcome = f"about {runner.seconds(self._pace):.0f} s needed at least, {left:.0f} s left"
+                self.plan.add(runner.name, why, 0.0, outcome)
         return max(runners, key=lambda one: one.belief.improvement(self._best) / one.seconds(self._pace), default=None)
 
     def _step(self, runner: Runner) -> bool:
@@ -107,27 +109,33 @@ class TuningRace:
             return "asked for"
         known = "gain believed" if runner.started else "gain expected"
         belief, needed = runner.belief, runner.seconds(self._pace)
-        short = "" if runner.trial.share == 1 else f" of {runner.trial.share:.0%} of its epochs"
-        return f"{known} {points(belief.mean, belief.spread)}, for about {needed:.0f} s{short}"
+        folds = len(self.problem.folds)
+        less = [f"{runner.goal} of {folds} folds"] if runner.goal < folds else []
+        less += [f"{runner.trial.share:.0%} of the epochs"] if runner.trial.share < 1 else []
+        return f"{known} {points(belief.mean, belief.spread)}, {', '.join([*less, f'about {needed:.0f} s'])}"
 
     def _rung(self, runner: Runner) -> Next:
         small = runner.small
+        until = None if self.deadline is None else self.deadline - runner.last_seconds(self._pace)
         if small is not None:
-            if not runner.train(small, 0, self.deadline, self._pace):
+            if not runner.train(small, 0, until, self._pace):
                 return Next(False, "out of time")
             return self._judge(runner, small)
         for k in runner.next_folds(everything=self.deadline is None):
-            if not runner.train(runner.trial, k, self.deadline, self._pace):
-                return Next(False, "out of time")
+            if not runner.train(runner.trial, k, until, self._pace):
+                runner.goal = len(runner.trial.learned)
+                break
+        if runner.goal < runner.enough:
+            return Next(False, "out of time")
         return self._judge(runner, runner.trial)
 
     def _judge(self, runner: Runner, trial: Trial) -> Next:
         gain = runner.compare(trial, self.bar.candidate, self._said(trial))
         if runner.complete:
-            scored = Scored.of(runner.candidate, runner.trial.out_of_fold(), self.problem)
+            scored = Scored.of(runner.candidate, runner.trial.out_of_fold(), self.problem.first(runner.goal))
             if not self.ships(scored):
                 return Next(False, f"{gain}, not enough to ship")
-            self._best = max(self._best, scored.mean - self.bar.mean)
+            self._best = max(self._best, runner.gain)
             return Next(False, f"{gain}, ships")
         if self.deadline is not None and runner.hopeless(self._best):
             return Next(False, f"{gain}, dropped")

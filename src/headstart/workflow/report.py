@@ -49,6 +49,7 @@ def build_report(
         "candidates": [_candidate(one, problem) for one in scored],
         "baseline": None if decision.baseline is None else _candidate(decision.baseline, problem),
         "estimate": {**decision.estimate.interval.json(), "naive": decision.estimate.naive},
+        "evidence": {"folds": decision.folds, "items": len(problem.first(decision.folds).tested())},
         "optimism": decision.estimate.optimism,
         "verdict": decision.verdict.json(),
         "moved": _moved(fitted, decision.chosen),
@@ -60,7 +61,7 @@ def build_report(
 
 
 def _candidate(scored: Scored, problem: Problem) -> dict[str, Any]:
-    tested = problem.tested()
+    tested = problem.first(scored.folds).tested()
     intervals = with_intervals(
         problem.target.take(tested),
         scored.out_of_fold.probabilities[tested],
@@ -72,6 +73,7 @@ def _candidate(scored: Scored, problem: Problem) -> dict[str, Any]:
         "strategy": scored.candidate.strategy,
         "metrics": {name: interval.json() for name, interval in intervals.items()},
         "seconds": round(scored.out_of_fold.seconds, 3),
+        "folds": scored.folds,
         "reading": None if scored.out_of_fold.reading is None else asdict(scored.out_of_fold.reading),
     }
 
