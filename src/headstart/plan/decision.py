@@ -70,8 +70,8 @@ def decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Prob
         if decision.chosen.candidate in [one.candidate for one in everyone if one.folds < len(problem.folds)]:
             original = {scored.candidate: one for one, scored in again.items()}
             return replace(decision, chosen=original[decision.chosen.candidate])
-    whole = [[one for one in side if one.folds == len(problem.folds)] for side in (transfer, baseline)]
-    return _decide(*whole, problem)
+    ours, theirs = ([one for one in side if one.folds == len(problem.folds)] for side in (transfer, baseline))
+    return _decide(ours, theirs, problem)
 
 
 def _decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Problem) -> Decision:
