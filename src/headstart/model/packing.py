@@ -21,6 +21,7 @@ from headstart.model import layout
 from headstart.model.featurisers import Featuriser, HogFeaturiser, RowsFeaturiser, SourceFeaturiser, TfidfFeaturiser
 from headstart.model.layout import ModelCard
 from headstart.model.model import Model
+from headstart.model.origin import Origin
 from headstart.model.temporary import TemporaryFolder
 from headstart.plan.crossfit import Fitted
 from headstart.plan.views import ViewState
@@ -108,7 +109,8 @@ def load(path: str | Path) -> Model:
             calibration = Calibration.restore(dict(card.calibration))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactError(f"{path}: the calibration cannot be read ({error}): damaged file") from None
-    return Model(card, report, Path(path), views, head, calibration, (folder,))
+        origin = Origin(Path(path))
+    return Model(card, report, origin, views, head, calibration, (folder,))
 
 
 def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) -> Featuriser:
