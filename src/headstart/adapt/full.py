@@ -14,4 +14,4 @@ class Full(Tuning):
 
     def recipe(self, job: Job, rows: int) -> Recipe:
         """From a head of zeros."""
-        return Recipe(schedule(rows, decay=1.0, head_rate=3e-3), head="zero")
+        return Recipe(schedule(rows, decay=1.0, head_rate=1e-3), head="zero")

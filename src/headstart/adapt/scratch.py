@@ -15,7 +15,7 @@ class Scratch(Tuning):
     def recipe(self, job: Job, rows: int) -> Recipe:
         """Random weights, batch normalisation in convolutional nets, one rate."""
         return Recipe(
-            schedule(rows, steps=900, least=30, most=120, rate=1e-3, decay=1.0, weight_decay=0.05),
+            schedule(rows, steps=900, least=30, most=120, decay=1.0, head_rate=1e-3, weight_decay=0.05),
             head="zero",
             fresh=True,
         )

@@ -37,8 +37,8 @@ class Tuning:
 
 
 def schedule(
-    rows: int, *, steps: int = 300, least: int = 10, most: int = 40, batch: int = 32, **settings: Any
+    rows: int, *, steps: int = 160, least: int = 8, most: int = 30, batch: int = 32, **settings: Any
 ) -> Settings:
     """Settings for so many training rows: about `steps` steps, within bounds of epochs."""
-    epochs = round(steps * batch / max(rows, 1))
-    return Settings(epochs=min(most, max(least, epochs)), batch=batch, **settings)
+    epochs = min(most, max(least, round(steps * batch / max(rows, 1))))
+    return Settings(**({"epochs": epochs, "batch": batch, "rate": 1e-3, "head_rate": 1e-4} | settings))
