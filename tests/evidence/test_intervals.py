@@ -147,3 +147,11 @@ def test_more_wins_never_lower_the_interval():
 def test_unequal_numbers_of_items_are_refused():
     with pytest.raises(DataError, match="3 and 4 item scores"):
         paired_difference(np.ones(3), np.ones(4))
+
+
+def test_groups_that_agree_do_not_make_two_models_one():
+    """The true difference may still be anything that so few groups would seldom show: not one point wide."""
+    right, groups = np.ones(60), np.repeat(np.arange(12), 5)
+    interval = paired_difference(right, right, groups)
+    assert interval == paired_difference(np.ones(12), np.ones(12))
+    assert interval.low < -0.1 < interval.value == 0.0 < 0.1 < interval.high

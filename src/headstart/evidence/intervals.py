@@ -64,7 +64,8 @@ def paired_difference(a: Floats, b: Floats, groups: NDArray[np.int64] | None = N
 
         (n10 - n01) / (n + 2)  ±  z sqrt((p10 + p01 - (p10 - p01)^2) / (n + 2)),   p = (count + 1) / (n + 2)
 
-    All else: Student's t on the units' summed differences. As in the sign test, a unit without a difference tells
+    All else: Student's t on the units' summed differences. Groups of which none differs do not make two models one:
+    there the adjusted interval is taken, at one item a group. As in the sign test, a unit without a difference tells
     nothing of the direction, so the degrees of freedom count the units that differ, less one.
 
     Raises:
@@ -76,16 +77,21 @@ def paired_difference(a: Floats, b: Floats, groups: NDArray[np.int64] | None = N
     difference = a - b
     value = float(difference.mean())
     if not units.grouped and _right_or_wrong(a) and _right_or_wrong(b):
-        n = len(a) + 2
-        only_a, only_b = ((difference > 0).sum() + 1) / n, ((difference < 0).sum() + 1) / n
-        half = _normal() * math.sqrt((only_a + only_b - (only_a - only_b) ** 2) / n)
-        centre = float(only_a - only_b)
-        return Interval(value, max(centre - half, -1.0), min(centre + half, 1.0))
+        return _adjusted_wald(value, int((difference > 0).sum()), int((difference < 0).sum()), len(a))
     differing = int(np.count_nonzero(units.sums(difference)))
+    if differing == 0 and _right_or_wrong(a) and _right_or_wrong(b):
+        return _adjusted_wald(value, 0, 0, len(units))  # as if each group were one item
     if differing == 0:
         return Interval(value, value, value)
     half = student(max(differing - 1, 1)) * _standard_error((difference - value) / len(a), units)
     return Interval(value, value - half, value + half)
+
+
+def _adjusted_wald(value: float, only_a: int, only_b: int, n: int) -> Interval:
+    """Bonett & Price's interval of the difference, from the items of n that only a, and only b, has right."""
+    p10, p01 = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+    half = _normal() * math.sqrt((p10 + p01 - (p10 - p01) ** 2) / (n + 2))
+    return Interval(value, max(p10 - p01 - half, -1.0), min(p10 - p01 + half, 1.0))
 
 
 def student(freedom: int) -> float:
