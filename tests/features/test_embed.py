@@ -19,7 +19,7 @@ from headstart.engines.base import Feeds
 from headstart.engines.choose import open_graph
 from headstart.engines.memory import Choice
 from headstart.errors import EngineError
-from headstart.features import cache, encoder, files, ledger
+from headstart.features import cache, encoder, files, ledger, paged
 from headstart.features.described import describe_images
 from headstart.features.embed import embed
 from headstart.features.hog import describe_rows
@@ -177,6 +177,21 @@ def test_values_do_not_depend_on_workers(tmp_path: Path, pictures: list[Path], u
     )
     np.testing.assert_array_equal(one.matrix, three.matrix)
     np.testing.assert_array_equal(one.described, three.described)
+
+
+def test_a_matrix_in_a_file_is_the_same(
+    tmp_path: Path, pictures: list[Path], counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = image_source(tmp_path / "source")
+    items = [*pictures, tmp_path / "absent.png", pictures[0]]
+    plain = embed(items, source, choice=choice(), use_cache=False)
+    monkeypatch.setattr(paged, "LARGE", 0)
+    monkeypatch.setattr(paged, "STEP", 7 * 16)
+    for cached in (0, 41):
+        got = embed(items, source, choice=choice())
+        assert paged.in_file(got.matrix)
+        assert (got.cached, got.failures) == (cached, plain.failures)
+        np.testing.assert_array_equal(got.matrix, plain.matrix)
 
 
 def test_the_second_time_nothing_is_run(tmp_path: Path, pictures: list[Path], counting: Counting) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from headstart.features.cache import FeatureCache
 from headstart.features.hog import names
+from headstart.features.paged import give_back, step, zeros
 from headstart.features.stream import Embedded, Need
 
 # A kill loses what was found since the last flush.
@@ -33,9 +34,15 @@ class Column:
 
     def recall(self, start: int, keys: Sequence[bytes | None]) -> None:
         """Fill in what the cache knows of the items from `start` on."""
-        if self._cache is not None and self._asked:
-            stop = start + len(keys)
-            self.known[start:stop] |= self._cache.get_many(keys, self._flat[start:stop])
+        if self._cache is None or not self._asked:
+            return
+        size = step(self._flat.shape[1], self.values.dtype)
+        for first in range(0, len(keys), size):
+            some = keys[first : first + size]
+            here = slice(start + first, start + first + len(some))
+            self.known[here] |= self._cache.get_many(some, self._flat[here])
+            if len(keys) > size:
+                give_back(self.values)
 
     def put(self, position: int, key: bytes, row: NDArray[Any]) -> None:
         """Set a row that was just found."""
@@ -52,6 +59,7 @@ class Column:
         fresh, self._fresh = self._fresh, []
         if self._cache is not None and fresh:
             self._cache.put_many([key for key, _ in fresh], self._flat[[position for _, position in fresh]])
+        give_back(self.values)
 
 
 class Ledger:
@@ -67,7 +75,7 @@ class Ledger:
     def __init__(
         self, n: int, width: int, cache: FeatureCache | None, described: bool, described_cache: FeatureCache | None
     ) -> None:
-        self.rows = Column(np.zeros((n, width), np.float16), cache)
+        self.rows = Column(zeros(n, width, np.float16), cache)
         plain = np.zeros((n, len(names())), np.float16) if described else None
         self.described = None if plain is None else Column(plain, described_cache)
         self.failures: dict[int, str] = {}

@@ -164,8 +164,9 @@ def _readable(dataset: Dataset, seen: _Seen) -> tuple[Dataset, _Seen]:
             f"{dataset.name}: without its {len(lost)} unreadable items fewer than two classes are left; "
             f"{lost[0].id}: {lost[0].reason}"
         )
-    features = tuple(replace(one, matrix=one.matrix[keep], failures={}) for one in seen.features)
-    return kept, _Seen(features, None if seen.described is None else seen.described[keep], {})
+    features = tuple(replace(one.take(keep), failures={}) for one in seen.features)
+    described = features[0].described if features else None if seen.described is None else seen.described[keep]
+    return kept, _Seen(features, described, {})
 
 
 def _plain_view(dataset: Dataset, described: NDArray[np.float16] | None) -> View:

@@ -87,7 +87,7 @@ def _deadline(options: FitOptions, clock: Clock, *, more: bool) -> float:
 
 def _room(gathered: Gathered) -> int:
     """Working memory for one candidate: what a fit may take, less the process itself and the features it holds."""
-    held = sum(view.features.matrix.nbytes for view in gathered.sources)
+    held = sum(view.features.held_bytes for view in gathered.sources)
     held += 2 * len(gathered.dataset) * gathered.plain.width if gathered.dataset.modality == "image" else 0
     return max(_MOST_BYTES - _PROCESS_BYTES - held, _LEAST_ROOM)
 
