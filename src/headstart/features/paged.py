@@ -40,7 +40,8 @@ def give_back(array: NDArray[Any]) -> None:
 
 def step(width: int, dtype: Any) -> int:
     """How many rows to touch before `give_back`."""
-    return max(1, STEP // max(1, width * np.dtype(dtype).itemsize))
+    row = width * int(np.dtype(dtype).itemsize)
+    return max(1, STEP // max(1, row))
 
 
 def _pages(size: int) -> mmap.mmap | None:
