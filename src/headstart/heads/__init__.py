@@ -3,6 +3,7 @@
     ridge      exact leave-one-out for every penalty (loo), from one eigenbasis; moments that add and subtract
     logistic   multinomial or one a label, in the same eigenbasis
     means      shrunk class means, exact leave-one-out (discriminant)
+    weighted   logistic regression on blocks of columns, each scaled by its marginal likelihood (block_weights)
     knn        nearest neighbours by cosine
     boosted_trees and others: see their modules
 

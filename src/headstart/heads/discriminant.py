@@ -18,6 +18,8 @@ from headstart.tasks import Target
 Array = NDArray[np.float64]
 Index = slice | NDArray[np.int64]
 
+# Items in the eigenbasis are kept, not made anew for each penalty, up to this many values of them (128 MB).
+KEPT_ROWS = 2**24
 # 1 - b q, of the Sherman-Morrison step, is positive; below this it is rounding.
 GAP_FLOOR = 1e-9
 
@@ -69,6 +71,10 @@ class Discriminant:
         means = (cross / np.where(sums > 0, sums, 1.0)).T  # (C, q): rows are centred, so cross = W_c m_c
         values, vectors = decompose(total - (means.T * sums) @ means)
         small = vectors.astype(base(slice(0, 1)).dtype)
+        rotated: Callable[[Index], Array] = lambda index: (base(index) @ small).astype(np.float64, copy=False)  # noqa: E731
+        if len(x) * len(values) <= KEPT_ROWS:
+            kept = rotated(slice(None))
+            rotated = lambda index: kept[index]  # noqa: E731
         return cls(
             scaling,
             codes,
@@ -77,7 +83,7 @@ class Discriminant:
             mean,
             values,
             means @ vectors,
-            lambda index: (base(index) @ small).astype(np.float64, copy=False),
+            rotated,
             lambda v: lift(vectors @ v),
         )
 

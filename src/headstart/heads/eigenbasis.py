@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -34,7 +33,7 @@ Array = NDArray[np.float64]
 # A weight below this share of the largest counts as this share: an item of weight zero then has its residuals like
 # any other, and moves the fit by less than rounding does.
 WEIGHT_FLOOR = 1e-10
-# Above this size eigh uses the driver that needs no workspace of twice the matrix.
+# Above this size eigh uses SciPy's driver that needs no workspace of twice the matrix; below, NumPy's, which is faster.
 LOW_MEMORY_SIZE = 3000
 # Heads that iterate over the rows hold at most this many values of them (256 MB in float32), and past it drop the
 # directions of least variance.
@@ -75,20 +74,27 @@ def floor_weights(weights: Array) -> Array:
     return np.asarray(np.maximum(weights, WEIGHT_FLOOR * weights.max()))
 
 
-def factorise(x: Floats, weights: Array) -> Eigenbasis:
-    """The eigenbasis of x (n, d) under positive weights (n,), by the smaller of the two matrices."""
+def factorise(x: Floats, weights: Array, emphasis: Array | None = None) -> Eigenbasis:
+    """The eigenbasis of x (n, d) under positive weights (n,), by the smaller of the two matrices.
+
+    Args:
+        emphasis: (d,) what the scaled columns are multiplied by: a penalty spares the large ones. None for ones.
+    """
     if len(x) < x.shape[1]:
-        return Dual.of(x, weights)
-    return Primal.of(x, Moments.from_batch(x, np.zeros((len(x), 0)), weights).normal_equations(), weights)
+        return Dual.of(x, weights, emphasis)
+    normal = Moments.from_batch(x, np.zeros((len(x), 0)), weights).normal_equations()
+    return Primal.of(x, normal.emphasised(emphasis), weights)
 
 
 def decompose(a: Array) -> tuple[Array, Array]:
     """Eigenvalues (ascending, clipped at zero) and eigenvectors of a symmetric matrix.
 
-    Only its lower triangle is read; it is overwritten.
+    Only its lower triangle is read; it may be overwritten.
     """
-    driver: Literal["evd", "evr"] = "evd" if len(a) <= LOW_MEMORY_SIZE else "evr"
-    values, vectors = eigh(a, driver=driver, overwrite_a=True, check_finite=False)
+    if len(a) <= LOW_MEMORY_SIZE:
+        values, vectors = np.linalg.eigh(a)
+    else:
+        values, vectors = eigh(a, driver="evr", overwrite_a=True, check_finite=False)
     return np.maximum(values, 0.0), vectors
 
 
@@ -116,9 +122,10 @@ class Dual(Eigenbasis):
     """By the kernel matrix of the items; `vectors` is U (n, n - 1), orthogonal to s."""
 
     @classmethod
-    def of(cls, x: Floats, weights: Array) -> Dual:
+    def of(cls, x: Floats, weights: Array, emphasis: Array | None = None) -> Dual:
         """From the items themselves."""
         scaling = Scaling.fit(x, weights)
+        scaling = scaling if emphasis is None else scaling.times(emphasis)
         root = np.sqrt(weights)
         kernel = _kernel(x, scaling, root)
         trace = float(np.trace(kernel))

@@ -3,7 +3,7 @@
 Fitted in the eigenbasis of the items' Gram matrix, which is exact because the penalty does not see a rotation: at most
 min(n - 1, d) columns, and variables that L-BFGS can be preconditioned in.
 
-The penalty is chosen by out-of-fold log loss on a path from strong to weak, each fit started from the one before; the
+The penalty is chosen by out-of-fold log loss on a path from strong to weak, each fit started from the ones before; the
 path is left when the loss rises. `loo_scores` are the scores of the same five folds: fits that did not see the
 item, nor its group.
 """
@@ -69,10 +69,23 @@ class Logistic:
             DataError: a numeric target, shapes that do not match, features that are not finite, fewer than two items
                 or groups.
         """
+        return self.fit_emphasised(x, target, None, weights=weights, groups=groups, seed=seed)
+
+    def fit_emphasised(
+        self,
+        x: Floats,
+        target: Target,
+        emphasis: NDArray[np.float64] | None,
+        *,
+        weights: NDArray[np.float64] | None = None,
+        groups: NDArray[np.int64] | None = None,
+        seed: int = 0,
+    ) -> FittedLinear:
+        """`fit` with the scaled columns multiplied by `emphasis` (d,): the penalty spares those of large emphasis."""
         if not self.supports(target.task):
             raise DataError(f"logistic regression is for classes, got a {target.task} target: use ridge")
         given = check_training(x, target, weights, groups)
-        basis = factorise(x, floor_weights(given))
+        basis = factorise(x, floor_weights(given), emphasis)
         rows = leading_rows(basis)
         fits = _Fits(basis, rows, target, given, inner_folds(target, groups, FOLDS, seed))
         best, fold_coefficients, loo = fits.choose(self.penalties, self.tolerance)
@@ -103,11 +116,14 @@ class _Fits:
         """The position of the best penalty, its folds' coefficients, and its out-of-fold scores (n, C)."""
         y = self.target.encoded()
         q, n_outputs = self.rows.shape[1], y.shape[1]
-        kept = [np.zeros((q + 1, n_outputs))] * (int(self.folds.max()) + 1)
+        kept = before = [np.zeros((q + 1, n_outputs))] * (int(self.folds.max()) + 1)
         best, best_loss, found, found_scores = 0, np.inf, kept, np.zeros_like(y)
         for position, penalty in enumerate(penalties):
             scores = np.empty_like(y)
-            kept = [self.fit(penalty, self.folds != fold, start, tolerance) for fold, start in enumerate(kept)]
+            # Along the logarithm of the penalty coefficients move steadily: each fit starts where the last step leads.
+            starts = [2 * now - then for now, then in zip(kept, before, strict=True)] if position > 1 else kept
+            before = kept
+            kept = [self.fit(penalty, self.folds != fold, start, tolerance) for fold, start in enumerate(starts)]
             for fold, coefficients in enumerate(kept):
                 out = self.folds == fold
                 scores[out] = self.rows[out] @ coefficients[:-1] + coefficients[-1]

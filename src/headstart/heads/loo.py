@@ -51,13 +51,17 @@ class RidgePath:
     signal: Array
 
     @classmethod
-    def of(cls, x: Floats, y: Array, weights: Array) -> RidgePath:
-        """Factorise for x (n, d) under positive weights (n,): by d x d where d <= n, else by n x n."""
+    def of(cls, x: Floats, y: Array, weights: Array, emphasis: Array | None = None) -> RidgePath:
+        """Factorise for x (n, d) under positive weights (n,): by d x d where d <= n, else by n x n.
+
+        Args:
+            emphasis: (d,) what the scaled columns are multiplied by, None for ones.
+        """
         if x.shape[1] <= len(x):
-            normal = Moments.from_batch(x, y, weights).normal_equations()
+            normal = Moments.from_batch(x, y, weights).normal_equations().emphasised(emphasis)
             primal = Primal.of(x, normal, weights)
             return cls(primal, y, normal.y_mean, primal.vectors.T @ normal.cross)
-        dual = Dual.of(x, weights)
+        dual = Dual.of(x, weights, emphasis)
         y_mean = weights @ y / weights.sum()
         return cls(dual, y, y_mean, dual.vectors.T @ (np.sqrt(weights)[:, None] * (y - y_mean)))
 

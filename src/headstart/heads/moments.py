@@ -44,6 +44,15 @@ class NormalEquations(NamedTuple):
     cross: Array
     y_mean: Array
 
+    def emphasised(self, emphasis: Array | None) -> NormalEquations:
+        """Those of the scaled features times `emphasis` (d,); the Gram matrix is overwritten. None for no change."""
+        if emphasis is None:
+            return self
+        gram = self.gram
+        gram *= emphasis
+        gram *= emphasis[:, None]
+        return NormalEquations(self.scaling.times(emphasis), gram, self.cross * emphasis[:, None], self.y_mean)
+
 
 def mean_eigenvalue(trace: float, n: int, d: int) -> float:
     """What penalties are relative to: the mean eigenvalue of a centred Gram matrix of n items, d columns.

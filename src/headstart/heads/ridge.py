@@ -55,8 +55,20 @@ class Ridge:
         Raises:
             DataError: shapes that do not match, features that are not finite, fewer than two items or groups.
         """
+        return self.fit_emphasised(x, target, None, weights=weights, groups=groups)
+
+    def fit_emphasised(
+        self,
+        x: Floats,
+        target: Target,
+        emphasis: NDArray[np.float64] | None,
+        *,
+        weights: NDArray[np.float64] | None = None,
+        groups: NDArray[np.int64] | None = None,
+    ) -> FittedLinear:
+        """`fit` with the scaled columns multiplied by `emphasis` (d,): the penalty spares those of large emphasis."""
         given = check_training(x, target, weights, groups)
-        path = RidgePath.of(x, target.encoded(), floor_weights(given))
+        path = RidgePath.of(x, target.encoded(), floor_weights(given), emphasis)
         absolute = np.asarray(self.penalties) * path.basis.mean
         left = leave_out(path, absolute, groups)
         best = len(absolute) - 1 - int(np.argmin(left.errors[::-1]))  # of equals the largest penalty

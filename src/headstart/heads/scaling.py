@@ -83,6 +83,10 @@ class Scaling:
                 variance += weights[rows] @ np.square(x[rows] - center)
         return cls.from_variance(center, variance / weights.sum())
 
+    def times(self, emphasis: NDArray[np.float64]) -> Scaling:
+        """The scaling with each scaled column multiplied by its emphasis (d,), none negative; 0 drops it."""
+        return Scaling(self.center, self.factor * emphasis)
+
     def apply(self, x: Floats, dtype: DTypeLike) -> Floats:
         """Scaled rows of x (m, d) in `dtype`; centring is done in float64, so an offset costs no precision."""
         return ((x - self.center) * self.factor).astype(dtype, copy=False)
