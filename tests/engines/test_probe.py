@@ -56,7 +56,7 @@ def test_batches_change_nothing_else(image_source: Source) -> None:
     small, large = probe(image_source), probe(image_source, scale=4)
     assert len(large.feeds) * 4 == len(small.feeds)
     np.testing.assert_array_equal(small.labels, large.labels)
-    np.testing.assert_array_equal(small.feeds[5]["image"], large.feeds[1]["image"][8:16])
+    np.testing.assert_array_equal(small.feeds[5]["image"], large.feeds[1]["image"][1:2])
 
 
 @pytest.mark.parametrize("n", [1, 8, 11, 500])

@@ -11,7 +11,7 @@ import pytest
 
 from headstart.engines.onnxruntime import OnnxRuntime
 from headstart.engines.probe import probe
-from headstart.engines.quantise import CALIBRATION_BATCHES, INT8_FILE, quantised
+from headstart.engines.quantise import CALIBRATION_ITEMS, INT8_FILE, quantised
 from headstart.errors import EngineError, StorageError
 from headstart.sources.base import GRAPH_FILE, Source
 
@@ -25,7 +25,7 @@ def test_it_is_int8_and_near(source: Source, listener: Any) -> None:
     graph = quantised(source, progress=listener)
     operators = {node.op_type for node in onnx.load(str(graph)).graph.node}
     assert "QuantizeLinear" in operators if source.modality == "image" else "MatMulInteger" in operators
-    assert listener.bars == {"quantise": CALIBRATION_BATCHES}
+    assert listener.bars == {"quantise": len(probe(source).head(CALIBRATION_ITEMS).feeds)}
     outputs = [tap.name for tap in source.taps]
     engine, feeds = OnnxRuntime(), probe(source).feeds[2]
     true = engine.open(source.graph, outputs, "fp32", 1).run(feeds)

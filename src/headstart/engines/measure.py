@@ -42,8 +42,8 @@ ROUNDS = 2
 
 Whatever else the machine does only ever slows an engine down, and rarely the same one each time.
 """
-_WARM_UP_ITEMS = 4
-_GPU_SCALE = 16  # times the CPU's batch
+_WARM_UP_ITEMS, _ESTIMATES = 4, 3
+_GPU_SCALE = 64  # times the CPU's batch
 
 
 @dataclass(frozen=True)
@@ -178,11 +178,11 @@ def _open(source: Source, name: str, precision: Precision, sample: Probe) -> _Op
 
 
 def _estimate(opened: _Opened) -> float:
-    """Items a second of all workers, from the faster of two runs on a few items, after one that warms up."""
+    """Items a second of all workers, from the fastest of a few runs on a few items, after one that warms up."""
     few = {key: values[:_WARM_UP_ITEMS] for key, values in opened.feeds[0].items()}
     opened.session.run(few)
     seconds = []
-    for _ in range(2):
+    for _ in range(_ESTIMATES):
         started = time.perf_counter()
         opened.session.run(few)
         seconds.append(time.perf_counter() - started)

@@ -27,7 +27,7 @@ from headstart.progress import SILENT, Bar, Progress
 from headstart.sources.base import Source
 
 INT8_FILE = "graph.int8.onnx"
-CALIBRATION_BATCHES = 4
+CALIBRATION_ITEMS = 32
 FLOAT_SHARE = 5  # one in so many convolutions, the first ones, stays in float
 _CALIBRATION_SEED = 1  # not the crops on which the features are then checked
 
@@ -67,7 +67,7 @@ def _write(source: Source, target: Path, progress: Progress) -> None:
     try:
         model = onnx.load(str(source.graph))
         add_pre_process_metadata(model)  # an exported graph is optimised already; else a warning is logged
-        batches = probe(source, seed=_CALIBRATION_SEED).feeds[:CALIBRATION_BATCHES]
+        batches = probe(source, seed=_CALIBRATION_SEED).head(CALIBRATION_ITEMS).feeds
         with progress.bar("quantise", source.name, len(batches), "batches") as bar:
             if source.modality == "text":
                 quantize_dynamic(
