@@ -1,6 +1,6 @@
 """Time and memory against the number of images, up to 50,000 generated ones.
 
-    python benchmarks/scale.py [--sizes 2000,10000,50000] [--plot docs/scale.png]
+    python benchmarks/scale.py [--sizes 1000,5000,20000,50000] [--plot docs/scale.svg]
 
 Each size is one whole `headstart fit` process on 64 x 64 PNGs in four noisy classes. Expected: time in proportion to n,
 peak resident memory bounded (below 1.5 GB at 50,000).
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def draw(rows: list[dict], goal: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="2000,10000,50000")
+    parser.add_argument("--sizes", default="1000,5000,20000,50000")
     parser.add_argument("--plot", type=Path, help="draw time and memory against n to this file (needs matplotlib)")
     options = parser.parse_args()
     rows = []
@@ -56,6 +57,7 @@ def main() -> None:
         for n in sorted(map(int, options.sizes.split(","))):
             folder, home = Path(scratch) / str(n), Path(scratch) / "home"
             generate(folder, n)
+            shutil.rmtree(home / "features", ignore_errors=True)  # smaller sets begin with the same images
             done = headstart("fit", folder, "--out", Path(scratch) / "m.headstart", home=home)
             rows.append(
                 {"n": n, "seconds": done.seconds, "peak_GB": done.peak_bytes / 1e9, "stages": done.json()["seconds"]}
