@@ -39,6 +39,10 @@ class ArrayView:
     def width(self) -> int:
         return int(self.given.shape[1])
 
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        return (self.width,)
+
     def fit(self, rows: NDArray[np.int64]) -> ArrayView:
         return self
 
@@ -81,7 +85,7 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         """Cross-fit every head on the given features, keep the one that the evidence chooses."""
         from headstart.data.splits import folds
         from headstart.evidence.selection import choose
-        from headstart.plan.candidates import frozen, frozen_heads
+        from headstart.plan.candidates import BLOCK_HEADS, frozen, frozen_heads
         from headstart.plan.crossfit import Problem
         from headstart.plan.race import Race
 
@@ -89,7 +93,10 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         splits = folds(target, k=min(5, len(target)), seed=self.seed)
         race = Race(Problem(target, splits, None, None, self.seed))
         view = ArrayView(x)
-        scored = race.run([frozen(view, head) for head in frozen_heads(tuple(given), target.task)])
+        heads = frozen_heads(tuple(given), target.task)
+        # Given features are one block.
+        heads = [head for head in heads if head not in BLOCK_HEADS] or heads
+        scored = race.run([frozen(view, head) for head in heads])
         scores = np.stack([s.item_scores for s in scored], axis=1)
         best = scored[choose(scores, np.zeros(len(scored)), np.array([s.loss for s in scored]))]
         self._forget()

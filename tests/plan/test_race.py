@@ -18,7 +18,7 @@ from headstart.plan.decision import decide, frozen_first
 from headstart.plan.race import Race, run_all
 from headstart.plan.scored import Scored
 from headstart.plan.trial import Trial
-from headstart.plan.views import HogView, SourceView
+from headstart.plan.views import FusedView, HogView, SourceView
 from headstart.sources.base import Tap
 from headstart.tasks import Target
 
@@ -60,6 +60,25 @@ def test_logistic_regression_always_sees_the_last_layer():
     race, view, plain = case(source_signal=3, plain_signal=0)
     transfer, _ = run_all(race, plain, [view], ["ridge", "logistic"])
     assert "frozen-logistic-last" in [scored.candidate.strategy for scored in transfer]
+
+
+def test_the_weighted_head_sees_all_layers_and_is_told_of_them():
+    race, view, plain = case(source_signal=3, plain_signal=0)
+    transfer, _ = run_all(race, plain, [view], ["ridge", "weighted"])
+    weighted = transfer[-1].candidate
+    assert weighted.strategy == "frozen-weighted-all"
+    assert isinstance(weighted, Frozen)
+    assert weighted.head.blocks == (6, 6)
+    assert FusedView((view, view)).blocks == (6, 6, 6, 6)
+    fitted = weighted.fit_all(race.problem, transfer[-1].out_of_fold)
+    early, late = fitted.head.state().settings["blocks"]
+    assert late > 0.8 > 0.2 > early
+
+
+def test_the_weighted_head_alone_needs_no_screening():
+    race, view, plain = case(source_signal=3, plain_signal=0)
+    transfer, _ = run_all(race, plain, [view], ["weighted"])
+    assert [scored.candidate.strategy for scored in transfer] == ["frozen-weighted-all"]
 
 
 def test_two_sources_are_also_fused():
@@ -114,7 +133,7 @@ def test_named_strategies_restrict_the_heads():
     assert frozen_heads(["frozen-knn", "ridge"], "binary") == ["ridge", "knn"]
     assert frozen_heads(["frozen"], "binary") == frozen_heads([], "binary")
     assert "means" not in frozen_heads([], "regression")
-    assert frozen_heads([], "multiclass", 1_000) == ["ridge", "logistic"]
+    assert frozen_heads([], "multiclass", 1_000) == ["ridge", "logistic", "weighted"]
     assert "means" in frozen_heads([], "multiclass", 8)
     with pytest.raises(OptionError, match="'frozen-logistic'"):
         frozen_heads(["frozen-logstic"], "binary")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,14 @@ class FittedHead(Protocol):
         """
 
     def state(self) -> HeadState: ...
+
+
+@runtime_checkable
+class BlockHead(Protocol):
+    """A head that weighs blocks of columns (the taps of a source) and has to know where they end."""
+
+    def of_blocks(self, blocks: tuple[int, ...]) -> Head:
+        """The head for features whose blocks, in column order, have these widths."""
 
 
 class Head(Protocol):

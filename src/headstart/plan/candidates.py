@@ -9,7 +9,7 @@ from typing import Protocol
 
 from headstart import registry
 from headstart.errors import OptionError
-from headstart.heads.base import Head
+from headstart.heads.base import BlockHead, Head
 from headstart.plan.crossfit import Fitted, OutOfFold, Problem, crossfit, fit_all
 from headstart.plan.views import NO_SOURCE, View
 from headstart.tasks import Task
@@ -18,7 +18,9 @@ SCREENING_HEAD = "ridge"
 FEW_LABEL_HEADS = ("means", "knn")
 FEW_LABELS = 200
 MOST_BOOSTED = 30
-FROZEN_HEADS = ("ridge", "logistic", "means", "knn")
+FROZEN_HEADS = ("ridge", "logistic", "weighted", "means", "knn")
+# Heads that weigh blocks of columns, for which one block is a logistic regression like any other.
+BLOCK_HEADS = ("weighted",)
 _HEAD_WORDS = {"boosted-trees": "boosted trees", "sparse-linear": "linear model", "ridge": "linear model"}
 _VIEW_WORDS = {"hog": "HOG", "tfidf": "TF-IDF", "columns": "columns"}
 BASELINE_HEADS = {
@@ -30,6 +32,7 @@ BASELINE_HEADS = {
 # Multiply-adds a second of two slow cores, as measured: 7.6 s to cross-fit ridge on 2,223 x 4,128. Estimates only
 # decide what is not worth starting.
 _FLOPS = 1e11
+_ITERATIVE = ("logistic", "weighted")
 # eigh costs about this many n^3 (tridiagonal reduction runs at memory speed).
 _EIGH = 12.0
 
@@ -109,9 +112,9 @@ class Frozen:
 
     @property
     def head(self) -> Head:
-        """The registered head."""
+        """The registered head, told of the view's blocks where it weighs them."""
         head: Head = registry.get("headstart.heads", self.head_name)
-        return head
+        return head.of_blocks(self.view.blocks) if isinstance(head, BlockHead) else head
 
     @property
     def cost(self) -> float:
@@ -128,13 +131,13 @@ class Frozen:
         n = len(problem.target)
         smaller = min(n, self.view.width)
         once = (n * self.view.width * smaller + _EIGH * smaller**3) / _FLOPS
-        return once * (len(problem.folds) + 1) * (5.0 if self.head_name == "logistic" else 1.0)
+        return once * (len(problem.folds) + 1) * (5.0 if self.head_name in _ITERATIVE else 1.0)
 
     def estimated_bytes(self, problem: Problem) -> int:
         """A fold's copy of the features, and the head's own matrices."""
         n, d = len(problem.target), self.view.width
         copy = 2 * n * d
-        if self.head_name == "logistic":  # float32 coordinates in the eigenbasis, and gradients
+        if self.head_name in _ITERATIVE:  # float32 coordinates in the eigenbasis, and gradients
             return copy + 8 * n * min(n, d)
         if self.head_name == "knn":
             return 2 * copy

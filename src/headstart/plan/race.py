@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from headstart.plan.candidates import SCREENING_HEAD, Candidate, Frozen, baselines, frozen
+from headstart.plan.candidates import BLOCK_HEADS, SCREENING_HEAD, Candidate, Frozen, baselines, frozen
 from headstart.plan.crossfit import Problem
 from headstart.plan.parallel import import_learners
 from headstart.plan.scored import Scored
@@ -92,7 +92,7 @@ def run_all(
     transfer: list[Scored] = []
     best: list[SourceView] = []
     for view in sources:
-        sets = [SourceView(view.features, view.origin, taps, name) for name, taps in layer_sets(view.taps).items()]
+        sets = [view] if screening in BLOCK_HEADS else _layer_sets(view)
         screened = race.run([frozen(layers, screening) for layers in sets])
         best.append(_winner(screened, sets))
         transfer += screened
@@ -100,15 +100,22 @@ def run_all(
     if any(candidate.head_name == "boosted-trees" for candidate in opponents):
         import_learners()
     baseline = race.run(opponents)
-    for view in best:
-        others = [frozen(view, head) for head in heads if head != screening]
+    rest = [head for head in heads if head != screening]
+    for view, source in zip(best, sources, strict=True):
+        others = [frozen(view, head) for head in rest if head not in BLOCK_HEADS]
         if "logistic" in heads and view.detail != "last":
             # What ridge makes of a layer set is not always what logistic regression does: the usual probe is tried too.
             others.append(frozen(_last(view), "logistic"))
+        # These choose among the layers themselves.
+        others += [frozen(source, head) for head in rest if head in BLOCK_HEADS and len(source.taps) > 1]
         transfer += race.run(others)
     if len(best) > 1:
         transfer += race.run([frozen(FusedView(tuple(best)), screening)])
     return transfer, baseline
+
+
+def _layer_sets(view: SourceView) -> list[SourceView]:
+    return [SourceView(view.features, view.origin, taps, name) for name, taps in layer_sets(view.taps).items()]
 
 
 def _last(view: SourceView) -> SourceView:

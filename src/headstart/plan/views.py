@@ -56,6 +56,7 @@ class View(Protocol):
         detail: which of it: the layer set, or the kind of descriptor.
         cost: relative cost of computing it for a new item: millions of parameters applied.
         width: columns, for estimates of time.
+        blocks: the widths of its parts, in column order: a tap of a source each.
     """
 
     @property
@@ -69,6 +70,9 @@ class View(Protocol):
 
     @property
     def width(self) -> int: ...
+
+    @property
+    def blocks(self) -> tuple[int, ...]: ...
 
     def fit(self, rows: Rows) -> FittedView: ...
 
@@ -93,6 +97,10 @@ class SourceView:
     @property
     def width(self) -> int:
         return sum(tap.width for tap in self.taps)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        return tuple(tap.width for tap in self.taps)
 
     def fit(self, rows: Rows) -> SourceView:
         return self
@@ -123,6 +131,10 @@ class FusedView:
     def width(self) -> int:
         return sum(part.width for part in self.parts)
 
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        return tuple(width for part in self.parts for width in part.blocks)
+
     def fit(self, rows: Rows) -> FusedView:
         return self
 
@@ -146,6 +158,10 @@ class HogView:
     def width(self) -> int:
         return int(self.described.shape[1])
 
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        return (self.width,)
+
     def fit(self, rows: Rows) -> HogView:
         return self
 
@@ -165,6 +181,10 @@ class TfidfView:
     detail: str = "tfidf"
     cost: float = 0.01
     width: int = 20_000
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        return (self.width,)
 
     def fit(self, rows: Rows) -> FittedTfidf:
         from headstart.features.tfidf import Vocabulary
@@ -200,6 +220,10 @@ class RowsView:
     @property
     def width(self) -> int:
         return int(self.table.shape[1])
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        return (self.width,)
 
     def fit(self, rows: Rows) -> FittedRows:
         from headstart.features.rows import RowScaler
