@@ -6,11 +6,10 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from headstart.adapt.base import Job
 from headstart.charts.learning_curve import learning_curve
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Fold, holdout
@@ -29,7 +28,7 @@ from headstart.workflow.curve_options import CurveOptions
 from headstart.workflow.curve_report import build_curve_report
 from headstart.workflow.gather import Gathered, gather
 from headstart.workflow.options import FitOptions
-from headstart.workflow.trainings import make_room, training_folder
+from headstart.workflow.trainings import jobs, make_room
 
 NO_TRANSFER, PROBE = "no transfer", "probe"
 
@@ -137,19 +136,7 @@ def _moving(
     """What was asked for by name and moves weights."""
     if not names:
         return [], []
-    jobs = []
-    for view in gathered.sources:
-        job = Job(
-            source=view.origin,
-            items=cast("Sequence[Path] | Sequence[str]", gathered.dataset.items),
-            target=problem.target,
-            features=view.features,
-            folder=training_folder(view) if options.cache else scratch / view.source,
-            seed=problem.seed,
-            progress=progress,
-        )
-        jobs.append((job, gathered.choices[view.source]))
-    found = tunable(names, jobs)
+    found = tunable(names, jobs(gathered, problem, None if options.cache else scratch, progress))
     for reason in found.reasons:
         progress.say(reason)
     make_room({candidate.job.folder for candidate in found.candidates})

@@ -10,14 +10,21 @@ import hashlib
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISREG
+from typing import cast
 
 import numpy as np
 
 from headstart import paths
+from headstart.adapt.base import Job
+from headstart.engines.memory import Choice
 from headstart.features.cache import budget
+from headstart.plan.crossfit import Problem
 from headstart.plan.views import SourceView
+from headstart.progress import Progress
+from headstart.workflow.gather import Gathered
 
 # A folder that was written to so lately may be in use.
 _IN_USE_SECONDS = 3600.0
@@ -29,6 +36,30 @@ def training_folder(view: SourceView) -> Path:
     digest.update(np.ascontiguousarray(view.features.matrix).data)
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", view.source)[:60]
     return paths.trainings_dir() / f"{readable}-{digest.hexdigest()[:16]}"
+
+
+def jobs(gathered: Gathered, problem: Problem, scratch: Path | None, progress: Progress) -> list[tuple[Job, Choice]]:
+    """A job a source on all items, with the engine that runs the source.
+
+    Args:
+        scratch: where trainings go that are not kept; None keeps them.
+    """
+    return [
+        (
+            Job(
+                source=view.origin,
+                items=cast("Sequence[Path] | Sequence[str]", gathered.dataset.items),
+                target=problem.target,
+                features=view.features,
+                folder=training_folder(view) if scratch is None else scratch / view.source,
+                weights=problem.weights,
+                seed=problem.seed,
+                progress=progress,
+            ),
+            gathered.choices[view.source],
+        )
+        for view in gathered.sources
+    ]
 
 
 def make_room(keep: set[Path], limit: int | None = None) -> list[Path]:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import cast
 
 from headstart import registry
-from headstart.adapt.base import Job
 from headstart.errors import HeadstartError
 from headstart.features.cache import budget
 from headstart.model.temporary import TemporaryFolder
@@ -24,7 +20,7 @@ from headstart.workflow.gather import Gathered
 from headstart.workflow.options import FitOptions
 from headstart.workflow.result import FitResult
 from headstart.workflow.shipping import Shipping
-from headstart.workflow.trainings import make_room, training_folder
+from headstart.workflow.trainings import jobs, make_room
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +46,8 @@ class Tuning:
         if options.budget is None and not asked.tuned:
             return cls((), (_how(),), progress)
         owner = None if options.cache and budget() > 0 else TemporaryFolder()
-        jobs = []
-        for view in gathered.sources:
-            job = Job(
-                source=view.origin,
-                items=cast("Sequence[Path] | Sequence[str]", gathered.dataset.items),
-                target=problem.target,
-                features=view.features,
-                folder=training_folder(view) if owner is None else owner.path / view.source,
-                weights=problem.weights,
-                seed=problem.seed,
-                progress=progress,
-            )
-            jobs.append((job, gathered.choices[view.source]))
-        found = tunable(asked.tuned, jobs)
+        scratch = None if owner is None else owner.path
+        found = tunable(asked.tuned, jobs(gathered, problem, scratch, progress))
         for reason in found.reasons:
             progress.say(reason)
         return cls(found.candidates, found.reasons, progress, owner)
