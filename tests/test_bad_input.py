@@ -232,6 +232,8 @@ def test_ctrl_c_ends_at_once_and_a_rerun_resumes(tmp_path):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # What is started in a shell's background inherits that SIGINT is ignored, and so would the fit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     features = tmp_path / "home" / "features"
     while running.poll() is None and not (features.is_dir() and any(features.iterdir())):
