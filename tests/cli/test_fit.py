@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from headstart import registry
 from headstart.cli import fit as module
 from headstart.cli.main import main
 from headstart.data.dataset import MODALITIES
+from headstart.plan.candidates import FROZEN_HEADS
 from headstart.tasks import TASKS
 
 
@@ -88,6 +90,42 @@ def test_the_real_options_have_these_fields_and_defaults(calls: list[Any], monke
 def test_words_are_those_of_the_layers_below() -> None:
     assert module.TASKS == TASKS
     assert module.MODALITIES == MODALITIES
+
+
+def test_the_help_names_every_strategy(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fit", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").replace("(", " ").replace(")", " ").split()
+    named = {name for name in registry.names("headstart.strategies") if name not in words}
+    named |= {f"frozen-{head}" for head in FROZEN_HEADS if f"frozen-{head}" not in words}
+    assert not named
+
+
+def test_an_interruption_is_said_after_the_report(
+    stand_in: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "birds.headstart"
+    path.write_bytes(b"x")
+    result = SimpleNamespace(report=report(), path=path, interrupted=True)
+    stand_in("headstart.workflow", FitOptions=SimpleNamespace, fit=lambda *given: result)
+    assert main(["fit", "birds"]) == 130
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].startswith("saved ")
+    assert err == "headstart: interrupted: the best model so far was kept; the same command goes on from there\n"
+
+
+def test_moved_weights_and_fewer_folds_are_shown() -> None:
+    made = report() | {"folds": 5}
+    for one in made["candidates"]:
+        one["folds"] = 5
+    made["candidates"][1]["folds"] = 2
+    moved = {"source": "lite2", "strategy": "last-stages", "epoch": 6, "blend": 0.75}
+    made["moved"] = moved | {"tensors": ["a"], "parameters": 1_200_000, "of": 3_400_000}
+    lines = list(module.describe(made))
+    assert any(line.startswith("lite2 · frozen-ridge (2 of 5 folds)  ") for line in lines)
+    last = (
+        "moved: 1.20 of 3.40 million weights of lite2 by last-stages, 6 epochs, then 25% of the way back to the source"
+    )
+    assert lines[-1] == last
 
 
 def test_json_is_one_document_and_nothing_else(calls: list[Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,11 +25,11 @@ images, or of numbers. Modality, task and columns are inferred and said; the opt
 
 Strategies: frozen (all of frozen-ridge, frozen-logistic, frozen-weighted, frozen-means, frozen-knn) learns a head on
 what a source says.
-last-stages, lp-ft, lora and full move the source's own weights; scratch trains the same network
-from random ones, as a baseline. Without a name the frozen ones are tried, and with --budget also those that move
-weights: the first model is saved within seconds and replaced when a better one is proven on the same folds. Ctrl-C
-keeps the best so far, and the same command goes on from there. What a budget finds depends on the machine's speed;
-without one the same data and seed give the same file.
+last-stages-light, last-stages, last-stages-deep, lp-ft, lora, full and contrastive move the source's own weights;
+scratch trains the same network from random ones, as a baseline. Without a name the frozen ones are tried, and with
+--budget also those that move weights: the first model is saved within seconds and replaced when a better one is proven
+on the same folds. Ctrl-C keeps the best so far, and the same command goes on from there. What a budget finds depends
+on the machine's speed; without one the same data and seed give the same file.
 """
 _EXAMPLES = """\
   headstart fit birds/
