@@ -201,3 +201,14 @@ def test_folds_that_were_trained_count_where_the_time_runs_out(make_case):
     assert 3 <= scored.folds < 5
     assert len(scored.item_scores) == 180 * scored.folds
     assert plan.steps[-1].outcome.endswith("ships")
+
+
+def test_what_seems_too_slow_waits_for_what_is_measured(make_case):
+    case = make_case()
+    quick = case.tuned(name="last-stages", estimate=1.0)  # a thousand times faster than it thinks
+    slow = case.tuned(name="full", estimate=100.0)
+    _, plan = race(case, slow, quick)
+    assert len(slow.learner.log) > 0
+    assert plan.steps[0].candidate.endswith("last-stages")
+    assert "of the epochs" not in next(step.reason for step in plan.steps if step.candidate.endswith("full"))
+    assert not [step for step in plan.steps if step.reason == "not tried"]

@@ -101,10 +101,17 @@ class Runner:
         return pace.seconds(self.candidate.learner.name, self._estimate(self.trial, None)) + _SHIPPING_SECONDS
 
     def fit_into(self, left: float, pace: Pace) -> bool:
-        """Aim at as many folds as there is time for; False where it is too short for anything that would tell.
+        """Aim at as much as there is time for; False where it is too short for anything that would tell.
 
-        All folds if possible. Else fewer, as long as they test enough items to tell a gain; else fewer epochs.
+        All folds if possible. Else fewer, as long as they test enough items to tell a gain, and none on few labels
+        before; else fewer epochs.
         """
+        if not self.started:
+            self.trial.lengthen()  # what was measured since may leave time for all epochs
+        self.goal = len(self.trial.problem.folds)
+        if self.seconds(pace) <= left:
+            return True
+        self.small = None
         while True:
             for goal in range(len(self.trial.problem.folds), max(self.enough, len(self.trial.learned)) - 1, -1):
                 self.goal = goal
@@ -126,11 +133,7 @@ class Runner:
 
     def _shorten(self) -> bool:
         """Read its trainings off at an earlier epoch, so that they take less time; False where that cannot be."""
-        if self.started or not self.trial.shorten():
-            return False
-        if self.small is not None:
-            self.small.shorten()
-        return True
+        return not self.started and self.trial.shorten()
 
     def train(self, trial: Trial, fold: int, deadline: float | None, pace: Pace) -> bool:
         """Train one fold of a trial; False where the time ran out."""

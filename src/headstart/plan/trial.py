@@ -30,8 +30,12 @@ class Trial:
     seconds: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.lengthen()
+
+    def lengthen(self) -> None:
+        """Read wherever the strategy would. Before anything is trained."""
         longest = max(len(fold.train) for fold in self.problem.folds)
-        self.readings = tuple(self.learner.readings(self.job, longest))
+        self.readings, self.share = tuple(self.learner.readings(self.job, longest)), 1.0
 
     def shorten(self) -> bool:
         """Leave out the readings of the last epoch; False where no others are left. Before anything is trained."""

@@ -73,17 +73,21 @@ class TuningRace:
                 runners.remove(runner)
 
     def _next(self, runners: list[Runner]) -> Runner | None:
-        """The one to take a step; those that no longer fit the time are taken off the list, and said."""
+        """The one to take a step: of those that fit the time that is left, or could if they turn out to be faster."""
         if self.deadline is None:
             return runners[0] if runners else None
-        for runner in list(runners):
-            left = max(self.deadline - time.perf_counter(), 0.0)
-            if not runner.fit_into(left, self._pace):
-                runners.remove(runner)
-                why = "tried in part" if runner.started else "not tried"
-                outcome = f"about {runner.seconds(self._pace):.0f} s needed at least, {left:.0f} s left"
-                self.plan.add(runner.name, why, 0.0, outcome)
-        return max(runners, key=lambda one: one.belief.improvement(self._best) / one.seconds(self._pace), default=None)
+        left = max(self.deadline - time.perf_counter(), 0.0)
+        fitting = [runner for runner in runners if runner.fit_into(left, self._pace)]
+        if not fitting:
+            self._leave(runners, left)
+        return max(fitting, key=lambda one: one.belief.improvement(self._best) / one.seconds(self._pace), default=None)
+
+    def _leave(self, runners: Sequence[Runner], left: float) -> None:
+        """Say which ones the time is too short for."""
+        for runner in runners:
+            why = "tried in part" if runner.started else "not tried"
+            outcome = f"about {runner.seconds(self._pace):.0f} s needed at least, {left:.0f} s left"
+            self.plan.add(runner.name, why, 0.0, outcome)
 
     def _step(self, runner: Runner) -> bool:
         """Take the runner's next rung; False when it is done with."""
