@@ -142,6 +142,7 @@ def test_time_grows_with_the_rows(strategy, modality, make_job) -> None:
     job = served(strategy, make_job(modality))
     few, many = strategy.estimated_seconds(job, 1000), strategy.estimated_seconds(job, 20_000)
     assert 0 < few < many < math.inf
+    assert 0 <= strategy.preparing_seconds(job, 1000) <= strategy.preparing_seconds(job, 20_000) < math.inf
 
 
 def test_a_deadline_is_kept_and_said(strategy, modality, make_job) -> None:

@@ -36,6 +36,7 @@ class Fake:
         hidden: (n, 6) what it finds; the frozen features move toward it, all the way in the last epoch.
         epochs: where it is read.
         estimate: seconds of a training, or of a row of it.
+        prepares: seconds that a row takes before its first training.
         sleeps: seconds that a training takes, to its deadline at most.
         raises: what `learn` raises, if anything.
         log: (train, test) of each training.
@@ -46,6 +47,7 @@ class Fake:
     epochs: tuple[int, ...] = (1, 2, 4)
     estimate: float = 0.1
     by_row: bool = False
+    prepares: float = 0.0
     sleeps: float = 0.0
     raises: BaseException | None = None
     refuses: str | None = None
@@ -56,6 +58,9 @@ class Fake:
 
     def estimated_seconds(self, job: Job, rows: int) -> float:
         return self.estimate * (rows if self.by_row else 1)
+
+    def preparing_seconds(self, job: Job, rows: int) -> float:
+        return self.prepares * rows
 
     def readings(self, job: Job, rows: int) -> tuple[Reading, ...]:
         return tuple(Reading(epoch) for epoch in self.epochs)

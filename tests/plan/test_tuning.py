@@ -212,3 +212,12 @@ def test_what_seems_too_slow_waits_for_what_is_measured(make_case):
     assert plan.steps[0].candidate.endswith("last-stages")
     assert "of the epochs" not in next(step.reason for step in plan.steps if step.candidate.endswith("full"))
     assert not [step for step in plan.steps if step.reason == "not tried"]
+
+
+def test_preparing_the_items_counts_once(make_case):
+    case = make_case()
+    n = len(case.problem.target)
+    prepared = case.tuned(estimate=1.0, prepares=20.0 / n)  # three folds, the last training, and 20 s once
+    _, plan = race(case, prepared, seconds=30.0)
+    assert plan.steps[0].reason.endswith("about 26 s")
+    assert plan.steps[1].reason.endswith((" 0 s", " 1 s", " 2 s", " 3 s"))  # it took no time, and is not to come again

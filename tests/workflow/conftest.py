@@ -91,6 +91,9 @@ class Opener:
     def estimated_seconds(self, job: Job, rows: int) -> float:
         return 0.01 * rows / 100
 
+    def preparing_seconds(self, job: Job, rows: int) -> float:
+        return 0.0
+
     def readings(self, job: Job, rows: int) -> tuple[Reading, ...]:
         return Reading(1), Reading(2, 0.5), Reading(2)
 

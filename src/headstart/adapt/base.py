@@ -104,6 +104,9 @@ class Strategy(Protocol):
     def estimated_seconds(self, job: Job, rows: int) -> float:
         """A rough time of `learn` on so many training rows on this machine, before anything was timed."""
 
+    def preparing_seconds(self, job: Job, rows: int) -> float:
+        """A rough time of what is done once for so many rows, however many trainings need it."""
+
     def readings(self, job: Job, rows: int) -> tuple[Reading, ...]:
         """Where a training on so many rows is worth reading off, in ascending order."""
 

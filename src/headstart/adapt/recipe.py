@@ -95,13 +95,21 @@ def no_room(job: Job, recipe: Recipe) -> str | None:
 
 
 def seconds(job: Job, recipe: Recipe, rows: int) -> float:
-    """A rough time to train on so many rows here, the trunk's pass over them included."""
-    body = anatomy(job.source)
-    choice = recall(job.source)
-    speed = choice.items_per_second if choice else _WORK_A_SECOND / max(body.work, 1.0)
+    """A rough time to train on so many rows here, on activations that are there."""
     share = recipe.cut.share if recipe.cut else 1.0
-    trained = recipe.settings.epochs * share * (_TRAINING + _TRAINING_MORE * share)
-    return rows * (trained + recipe.views * (1.0 - share)) / speed
+    return rows * recipe.settings.epochs * share * (_TRAINING + _TRAINING_MORE * share) / _speed(job)
+
+
+def preparing_seconds(job: Job, recipe: Recipe, rows: int) -> float:
+    """A rough time of the trunk's pass over all views of so many rows here."""
+    share = recipe.cut.share if recipe.cut else 1.0
+    return rows * recipe.views * (1.0 - share) / _speed(job)
+
+
+def _speed(job: Job) -> float:
+    """Items a second of the whole graph, run by an engine."""
+    choice = recall(job.source)
+    return choice.items_per_second if choice else _WORK_A_SECOND / max(anatomy(job.source).work, 1.0)
 
 
 def readings(recipe: Recipe) -> tuple[Reading, ...]:

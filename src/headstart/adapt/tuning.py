@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.adapt.base import Job, Learned, Reading, Rows
-from headstart.adapt.recipe import Recipe, cannot, learn, no_room, readings, seconds
+from headstart.adapt.recipe import Recipe, cannot, learn, no_room, preparing_seconds, readings, seconds
 from headstart.adapt.settings import Settings
 
 
@@ -26,6 +26,10 @@ class Tuning:
     def estimated_seconds(self, job: Job, rows: int) -> float:
         """See `Strategy`."""
         return seconds(job, self.recipe(job, rows), rows)
+
+    def preparing_seconds(self, job: Job, rows: int) -> float:
+        """See `Strategy`."""
+        return preparing_seconds(job, self.recipe(job, rows), rows)
 
     def readings(self, job: Job, rows: int) -> tuple[Reading, ...]:
         """See `Strategy`."""

@@ -43,6 +43,7 @@ class Runner:
         gain: what was measured last.
         goal: how many folds it is to be trained for, the first ones.
         started: True once anything was trained.
+        prepared: how many items were prepared for its trainings.
     """
 
     candidate: Tuned
@@ -54,6 +55,7 @@ class Runner:
     gain: float = 0.0
     goal: int = 0
     started: bool = False
+    prepared: int = 0
 
     @classmethod
     def of(cls, candidate: Tuned, problem: Problem, few: Problem | None, errors: float) -> Runner:
@@ -94,6 +96,7 @@ class Runner:
         """What it still needs until it could ship: its trainings to come, and the one on everything."""
         to_come = [self._estimate(self.trial, k) for k in range(len(self.trial.learned), self.goal)]
         to_come += [] if self.small is None else [self._estimate(self.small, 0)]
+        to_come.append(self._preparation(len(self.trial.problem.target)))
         return sum(pace.seconds(self.candidate.learner.name, one) for one in to_come) + self.last_seconds(pace)
 
     def last_seconds(self, pace: Pace) -> float:
@@ -138,8 +141,13 @@ class Runner:
     def train(self, trial: Trial, fold: int, deadline: float | None, pace: Pace) -> bool:
         """Train one fold of a trial; False where the time ran out."""
         self.started = True
+        estimated = self._estimate(trial, fold)
+        given = trial.problem.folds[fold]
+        items = max(len(given.train) + len(given.test), self.prepared)
+        estimated += self._preparation(items)
         whole = trial.train(fold, deadline)
-        pace.record(self.candidate.learner.name, self._estimate(trial, fold), trial.seconds[-1])
+        self.prepared = items
+        pace.record(self.candidate.learner.name, estimated, trial.seconds[-1])
         return whole
 
     def compare(self, trial: Trial, bar: Candidate, said: OutOfFold) -> str:
@@ -172,6 +180,11 @@ class Runner:
         problem = trial.problem
         rows = len(problem.target) if fold is None else len(problem.folds[fold].train)
         return self.candidate.learner.estimated_seconds(self.candidate.job, rows) * trial.share
+
+    def _preparation(self, items: int) -> float:
+        """Seconds until so many items are prepared, before correction."""
+        learner, job = self.candidate.learner, self.candidate.job
+        return learner.preparing_seconds(job, items) - learner.preparing_seconds(job, self.prepared)
 
 
 def points(gain: float, error: float) -> str:

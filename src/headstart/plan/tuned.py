@@ -72,7 +72,8 @@ class Tuned:
 
     @property
     def effort(self) -> float:
-        return self.learner.estimated_seconds(self.job, len(self.job.items))
+        n = len(self.job.items)
+        return self.learner.preparing_seconds(self.job, n) + self.learner.estimated_seconds(self.job, n)
 
     @property
     def words(self) -> str:
