@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 from headstart.adapt import activations
-from headstart.adapt.activations import Activations, clear, folder, item_keys, usage
+from headstart.adapt.activations import Activations, clear, item_keys, usage
 from headstart.errors import StorageError
+from headstart.features.bound import activations_dir
+from headstart.features.cache import Space, open_cache
 
 KEYS = [bytes([i]) * 32 for i in range(6)]
 ROWS = np.random.default_rng(0).standard_normal((6, 4, 5)).astype(np.float16)
@@ -27,7 +30,7 @@ def home(tmp_path, monkeypatch):
 
 
 def segments() -> list:
-    return sorted(folder().glob("*/*.safetensors"))
+    return sorted(activations_dir().glob("*/*.safetensors"))
 
 
 def test_rows_come_back_in_the_order_asked_for() -> None:
@@ -95,7 +98,7 @@ def test_after_a_kill_every_segment_is_whole(home) -> None:
 
 def test_half_written_files_of_the_dead_are_swept(home) -> None:
     Activations("a").put(KEYS[:1], [ROWS[0]])
-    dead, living = folder() / "x" / "dead.part", folder() / "x" / "living.part"
+    dead, living = activations_dir() / "x" / "dead.part", activations_dir() / "x" / "living.part"
     dead.parent.mkdir()
     for path in (dead, living):
         path.write_bytes(b"half")
@@ -117,7 +120,7 @@ def test_past_the_bound_what_was_not_used_for_longest_goes(monkeypatch) -> None:
     Activations("new").put(KEYS[2:3], [big])
     assert Activations("old").missing(KEYS[:1]) == [0]
     assert Activations("used").missing(KEYS[1:2]) == []
-    assert usage() < 550_000
+    assert usage().bytes < 550_000
 
 
 def test_what_the_disk_does_not_take_stays_in_memory_up_to_a_bound(monkeypatch) -> None:
@@ -141,7 +144,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(monkeypatch) -> None:
     store.put(KEYS, list(ROWS))
     assert "No space left" in store.trouble
     np.testing.assert_array_equal(store.take(KEYS[:1])[0], ROWS[0])
-    assert list(folder().glob("*/*")) == []
+    assert list(activations_dir().glob("*/*")) == []
 
 
 def test_keys_are_those_of_content_and_view() -> None:
@@ -151,9 +154,40 @@ def test_keys_are_those_of_content_and_view() -> None:
     assert item_keys(rows[::-1], 0, [2]) == keys[:1]
 
 
+def test_room_is_made_among_features_too(monkeypatch) -> None:
+    with open_cache(Space("a", "a", 2000, "float16")) as opened:
+        opened.put_many(KEYS, np.ones((6, 2000), np.float16))
+    (features,) = activations_dir().parent.glob("features/*.sqlite")
+    with sqlite3.connect(features) as db:
+        db.execute("UPDATE keys SET used = 1000")
+    db.close()
+    monkeypatch.setenv("HEADSTART_CACHE_BYTES", str(features.stat().st_size + 100_000))
+    store = Activations("new")
+    store.put(KEYS[:1], [np.zeros((1, 55_000), np.float16)])
+    assert store.trouble == ""
+    with open_cache(Space("a", "a", 2000, "float16")) as opened:
+        assert opened.get_many(KEYS, np.empty((6, 2000), np.float16)).sum() < 6
+
+
 def test_clearing() -> None:
     Activations("a").put(KEYS, list(ROWS))
-    size = usage()
-    assert size > ROWS.nbytes
-    assert clear() == size
-    assert usage() == 0
+    Activations("b").put(KEYS[:1], list(ROWS[:1]))
+    found = usage()
+    assert (found.spaces, found.segments) == (2, 2)
+    assert found.bytes > ROWS.nbytes
+    assert abs(found.last_used - time.time()) < 60
+    assert clear() == found.bytes
+    assert (usage().segments, usage().last_used) == (0, 0.0)
+
+
+def test_clearing_while_a_training_reads_and_writes() -> None:
+    store = Activations("a")
+    store.put(KEYS, list(ROWS))
+    half = next(activations_dir().glob("*")) / "half.part"
+    half.write_bytes(b"another process writes this and renames it in a moment")
+    clear()
+    assert half.exists()
+    np.testing.assert_array_equal(store.take(KEYS[2:3])[0], ROWS[2])
+    store.put([b"x" * 32], list(ROWS[:1]))
+    assert store.trouble == ""
+    assert Activations("a").missing([b"x" * 32]) == []

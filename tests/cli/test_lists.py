@@ -14,6 +14,8 @@ import pytest
 
 from headstart.cli.main import main
 from headstart.sources.base import Entry
+from headstart.workflow import kept as kept_module
+from headstart.workflow.kept import Cleared, Kept
 
 StandIn = Callable[..., None]
 Captured = pytest.CaptureFixture[str]
@@ -72,37 +74,53 @@ def test_sources(stand_in: StandIn, capsys: Captured) -> None:
     assert line == "lite0  image       4.7 M  Apache-2.0  no: pip install x  a package"
 
 
-@dataclass(frozen=True)
-class Space:
-    space: str
-    source: str
-    items: int
-    bytes: int
-    last_used: float
-
-
 def test_cache(stand_in: StandIn, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HEADSTART_HOME", str(tmp_path))
-    cleared: list[Any] = []
+    monkeypatch.setenv("HEADSTART_CACHE_BYTES", "10000000000")
+    asked: list[Any] = []
 
-    def clear(space: str | None = None) -> int:
-        cleared.append(space)
-        return 5_200_000
+    def clear(names: list[str]) -> Cleared:
+        asked.append(names)
+        return Cleared({"features": 5_200_000, "sources": 800_000}, ("b-1",)) if names else Cleared({"features": 1})
 
-    stand_in("headstart.features.cache", usage=lambda: [Space("3f9a", "lite0", 1240, 3_100_000, 0.0)], clear=clear)
+    lines = [
+        Kept("features", "lite0-3f9a", "lite0", 1240, 3_100_000, 0),
+        Kept("activations", "activations", "2 frozen trunks", 7, 1_500_000, 0),
+        Kept("sources", "lite0-77", "lite0", 1, 14_000_000, 0),
+    ]
+    stand_in(
+        "headstart.workflow.kept", kept=lambda: lines, clear=clear, KINDS=kept_module.KINDS, BOUNDED=kept_module.BOUNDED
+    )
     assert main(["cache", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["bytes"] == 3_100_000
-    assert document["spaces"][0]["items"] == 1240
+    assert document["spaces"] == [
+        {"space": "lite0-3f9a", "source": "lite0", "items": 1240, "bytes": 3_100_000, "last_used": 0}
+    ]
     assert document["folder"] == str(tmp_path / "features")
+    assert document["bytes_by_kind"]["sources"] == 14_000_000
+    assert [line["kind"] for line in document["kept"]] == ["features", "activations", "sources"]
     assert main(["cache"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:5] == ["3f9a", "lite0", "1,240", "3.1", "MB"]
-    assert lines[2] == f"3.1 MB in {tmp_path / 'features'}"
+    lines_out = capsys.readouterr().out.splitlines()
+    assert lines_out[1].split()[:6] == ["features", "lite0-3f9a", "lite0", "1,240", "3.1", "MB"]
+    assert lines_out[4:] == [
+        "features 3.1 MB, activations 1.5 MB, trainings 0 bytes: 4.6 MB of at most 10 GB",
+        "sources 14 MB, outside that bound",
+        f"all in {tmp_path}",
+    ]
     assert main(["cache", "--clear"]) == 0
-    assert main(["cache", "--clear", "3f9a", "--json"]) == 0
-    assert cleared == [None, "3f9a"]
-    assert capsys.readouterr().out == 'freed 5.2 MB\n{"freed": 5200000}\n'
+    assert capsys.readouterr().out == "freed 1 bytes: features 1 bytes\n"
+    assert main(["cache", "--clear", "features", "sources"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "freed 6.0 MB: features 5.2 MB, sources 800 kB",
+        "a source is exported again when it is used next",
+        "b-1 stays: a running process uses it",
+    ]
+    assert main(["cache", "--clear", "lite0-3f9a", "--json"]) == 0
+    assert asked == [[], ["features", "sources"], ["lite0-3f9a"]]
+    document = json.loads(capsys.readouterr().out)
+    assert document["freed"] == 6_000_000
+    assert document["freed_by_kind"] == {"features": 5_200_000, "sources": 800_000}
 
 
 def test_sample(stand_in: StandIn, capsys: Captured) -> None:

@@ -20,7 +20,9 @@ import pytest
 from headstart import paths
 from headstart.errors import OptionError
 from headstart.features import cache
-from headstart.features.cache import FeatureCache, Space, budget, clear, evict, open_cache, usage
+from headstart.features.bound import make_room
+from headstart.features.cache import FeatureCache, Space, open_cache
+from headstart.features.spaces import clear, usage
 from headstart.features.store import Store
 
 SPACE = Space("timm/tiny", "abc v1 fp32", 8, "float16")
@@ -139,10 +141,10 @@ def test_evict_takes_the_least_recently_used_rows_of_all_spaces() -> None:
     _age(wide, range(100), 1000)
     _age(other, range(150), 2000)
     total = sum(one.bytes for one in usage())
-    assert evict(total) == 0
+    assert make_room(limit=total)
+    assert sum(one.bytes for one in usage()) == total
     limit = int(total * 0.7)
-    freed = evict(limit)
-    assert freed == total - sum(one.bytes for one in usage())
+    assert make_room(limit=limit)
     assert sum(one.bytes for one in usage()) <= limit
     with open_cache(wide) as opened:
         left = known(opened, list(range(200)), 2000)
@@ -173,16 +175,6 @@ def test_the_bound_holds_while_writing(monkeypatch: pytest.MonkeyPatch) -> None:
             opened.put_many([key(i) for i in range(start, start + 25)], rows(range(start, start + 25), 2000))
             assert usage()[0].bytes < 1_600_000
     assert 0 < usage()[0].bytes <= 1_000_000
-
-
-def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 0 < budget() <= cache.DEFAULT_BYTES
-    monkeypatch.setenv("HEADSTART_CACHE_BYTES", "1e9")
-    with pytest.raises(OptionError, match="HEADSTART_CACHE_BYTES is '1e9'; expected a whole number"):
-        budget()
-    monkeypatch.setenv("HEADSTART_CACHE_BYTES", "0")
-    assert not open_cache(SPACE).active
-    assert not paths.features_dir().exists()
 
 
 CHILD = """

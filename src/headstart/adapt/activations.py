@@ -4,7 +4,7 @@ One folder a space (a source, a cut, a precision), one safetensors file a segmen
 renamed: after a kill at any time a segment is there or it is not. Rows have 32-byte keys, made of the item and the
 view, so that whichever items a training asks for, and in whichever process, what was computed before is found. What
 lies here may be rebuilt: a damaged file counts as not there, a full disk leaves rows in memory, and past the bound of
-HEADSTART_CACHE_BYTES the segments not used for longest go.
+HEADSTART_CACHE_BYTES, which all caches share, what was not used for longest goes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,23 +23,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart import paths
 from headstart.errors import StorageError
-from headstart.features.cache import budget
+from headstart.features.bound import activation_pieces, activations_dir, budget, make_room
 
 KEY_BYTES = 32
 _SUFFIX = ".safetensors"
 _PART = ".part"
 _ABANDONED = 3600.0  # seconds after which a half-written file belongs to nobody
 _MOST_HELD = 1_000_000_000  # bytes of rows that stay in memory where the disk does not take them
-_KEEP = 0.8  # evicting goes this far below the bound, not to be at it often
 
 Array = NDArray[Any]
-
-
-def folder() -> Path:
-    """Where all spaces lie."""
-    return paths.home() / "activations"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +56,7 @@ class Activations:
 
     def __init__(self, identity: str) -> None:
         """`identity` is all that decides a row beside its key: source, cut, precision, how items are prepared."""
-        self._folder = folder() / hashlib.sha256(identity.encode()).hexdigest()[:32]
+        self._folder = activations_dir() / hashlib.sha256(identity.encode()).hexdigest()[:32]
         self._identity = identity
         self._where: dict[bytes, tuple[_Segment, int]] = {}
         self._seen: set[str] = set()
@@ -147,7 +140,8 @@ class Activations:
         arrays |= {} if starts is None else {"starts": starts}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if not _room_for(rows.nbytes, self._used):
+            _sweep()
+            if not make_room(rows.nbytes, spare=lambda path: path.name in self._used):
                 self.trouble = f"more than the {budget() / 1e9:.1f} GB that HEADSTART_CACHE_BYTES allows"
                 return None
             save_file(arrays, temporary, metadata={"of": self._identity[:500]})
@@ -177,57 +171,39 @@ def item_keys(rows: Array, view: int, positions: Sequence[int] | NDArray[np.int6
     return [hashlib.sha256(head + np.ascontiguousarray(rows[p]).tobytes()).digest() for p in positions]
 
 
-def usage() -> int:
-    """Bytes of all activations on disk."""
-    return sum(size for _, _, size in _segments())
+@dataclass(frozen=True)
+class ActivationsUsage:
+    """What activations take: spaces, the files in them, their bytes, and when one was last used (0 for none)."""
+
+    spaces: int
+    segments: int
+    bytes: int
+    last_used: float
+
+
+def usage() -> ActivationsUsage:
+    """All activations on disk."""
+    found = list(activation_pieces())
+    return ActivationsUsage(
+        spaces=len({piece.path.parent for piece in found}),
+        segments=len(found),
+        bytes=sum(piece.bytes for piece in found),
+        last_used=max((piece.used for piece in found), default=0.0),
+    )
 
 
 def clear() -> int:
-    """Remove all of them; the bytes freed."""
-    freed = 0
-    for path, _, size in _segments():
-        with suppress(OSError):
-            path.unlink()
-            freed += size
-    for part in folder().glob(f"*/*{_PART}"):
-        with suppress(OSError):
-            part.unlink()
-    return freed
-
-
-def _room_for(size: int, in_use: set[str]) -> bool:
-    """True where a segment of `size` bytes fits the bound; the segments not used for longest make room for it."""
-    limit = budget()
+    """Remove all of them; the bytes freed. What a training has open stays readable to it."""
     _sweep()
-    found = sorted(_segments(), key=lambda one: one[1])
-    excess = sum(bytes_ for _, _, bytes_ in found) + size - limit
-    if excess <= 0:
-        return True
-    excess += int(limit * (1 - _KEEP))
-    for path, _, bytes_ in found:
-        if excess <= 0:
-            break
-        if path.name not in in_use:
-            with suppress(OSError):
-                path.unlink()
-                excess -= bytes_
-    return excess <= limit * (1 - _KEEP)
+    return sum(piece.drop(piece.bytes) for piece in activation_pieces())
 
 
 def _sweep() -> None:
     """Remove what killed processes left half-written."""
-    for part in folder().glob(f"*/*{_PART}"):
+    for part in activations_dir().glob(f"*/*{_PART}"):
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED:
                 part.unlink()
-
-
-def _segments() -> Iterator[tuple[Path, float, int]]:
-    """Path, time of last use, and bytes of each segment on disk."""
-    for path in folder().glob(f"*/*{_SUFFIX}"):
-        with suppress(OSError):
-            found = path.stat()
-            yield path, found.st_mtime, found.st_size
 
 
 def _settle(path: Path) -> None:

@@ -24,10 +24,10 @@ from headstart.errors import SourceError, StorageError
 from headstart.paths import sources_dir
 from headstart.progress import SILENT, Progress
 from headstart.sources.base import SOURCE_FILE, Entry, Modality, Provider, Source
+from headstart.sources.exported import UNFINISHED, hold
 from headstart.sources.record import source_from_directory, write_record
 
 GROUP = "headstart.providers"
-_UNFINISHED = ".exporting-"
 _ABANDONED_AFTER = 24 * 3600.0
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR}
 _FORMS = (
@@ -61,10 +61,12 @@ def open_source(reference: str, *, progress: Progress = SILENT) -> Source:
     name, provider = _choose(reference)
     key = hashlib.sha256(f"{name}\n{provider.key(reference)}".encode()).hexdigest()[:12]
     final = sources_dir() / f"{_safe(reference)}-{key}"
+    hold(final)
     source = _open_exported(final)
     if source is None:
         progress.say(f"exporting {reference}, once")
         source = _export(provider, reference, final)
+        hold(final)
     return source
 
 
@@ -100,7 +102,7 @@ def _export(provider: Provider, reference: str, final: Path) -> Source:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         _sweep(final.parent)
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=final.parent, ignore_cleanup_errors=True) as scratch:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=final.parent, ignore_cleanup_errors=True) as scratch:
             directory = Path(scratch) / "export"
             directory.mkdir()
             write_record(provider.export(reference, directory), directory)
@@ -150,7 +152,7 @@ def _flush(directory: Path, *, files: bool = True) -> None:
 
 def _sweep(folder: Path) -> None:
     """Delete exports that a killed process left unfinished a day ago or earlier."""
-    for path in folder.glob(f"{_UNFINISHED}*"):
+    for path in folder.glob(f"{UNFINISHED}*"):
         try:
             abandoned = time.time() - path.stat().st_mtime > _ABANDONED_AFTER
         except FileNotFoundError:

@@ -1,18 +1,15 @@
-"""What trainings keep between runs: activations, checkpoints, results; a folder a data set and source.
+"""What trainings keep between runs: checkpoints and results, a folder a data set and source.
 
-It may be rebuilt, so it is bounded like the feature cache: past the bound the folders that were not used for longest
-go first.
+It may be rebuilt, and shares the bound of HEADSTART_CACHE_BYTES with all else that is kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 from typing import cast
 
 import numpy as np
@@ -20,14 +17,12 @@ import numpy as np
 from headstart import paths
 from headstart.adapt.base import Job
 from headstart.engines.memory import Choice
-from headstart.features.cache import budget
+from headstart.features import bound
+from headstart.features.bound import training_pieces
 from headstart.plan.crossfit import Problem
 from headstart.plan.views import SourceView
 from headstart.progress import Progress
 from headstart.workflow.gather import Gathered
-
-# A folder that was written to so lately may be in use.
-_IN_USE_SECONDS = 3600.0
 
 
 def training_folder(view: SourceView) -> Path:
@@ -62,43 +57,34 @@ def jobs(gathered: Gathered, problem: Problem, scratch: Path | None, progress: P
     ]
 
 
-def make_room(keep: set[Path], limit: int | None = None) -> list[Path]:
-    """Remove the folders that were not used for longest, until all take no more than `limit` bytes.
+@dataclass(frozen=True)
+class TrainingUsage:
+    """What one folder takes. `last_used` is in seconds since 1970."""
+
+    name: str
+    files: int
+    bytes: int
+    last_used: float
+
+
+def make_room(keep: set[Path]) -> None:
+    """Keep to the bound that all caches share: what was not used for longest goes.
 
     Args:
         keep: folders that stay whatever they take.
-        limit: by default the bound of the feature cache.
-
-    Returns:
-        what was removed.
     """
-    try:
-        folders = [folder for folder in paths.trainings_dir().iterdir() if folder.is_dir()]
-    except OSError:
-        return []
-    room = budget() if limit is None else limit
-    sizes = {folder: _usage(folder) for folder in folders}
-    total = sum(size for size, _ in sizes.values())
-    gone = []
-    for folder in sorted(folders, key=lambda folder: sizes[folder][1]):
-        size, used = sizes[folder]
-        if total <= room:
-            break
-        if folder not in keep and time.time() - used > _IN_USE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
-            total -= size
-            gone.append(folder)
-    return gone
+    bound.make_room(spare=keep.__contains__)
 
 
-def _usage(folder: Path) -> tuple[int, float]:
-    """Bytes, and when it was last written to."""
-    size, used = 0, folder.stat().st_mtime
-    for path in folder.rglob("*"):
-        try:
-            found = path.stat()
-        except OSError:  # another process took it away
-            continue
-        size += found.st_size if S_ISREG(found.st_mode) else 0
-        used = max(used, found.st_mtime)
-    return size, used
+def usage() -> list[TrainingUsage]:
+    """Every folder with a file, largest first."""
+    found = [
+        TrainingUsage(piece.path.name, sum(path.is_file() for path in piece.path.rglob("*")), piece.bytes, piece.used)
+        for piece in training_pieces()
+    ]
+    return sorted(found, key=lambda one: (-one.bytes, one.name))
+
+
+def clear(name: str | None = None) -> int:
+    """Remove what one folder holds, or all of them; the bytes freed. A training that runs goes on without."""
+    return sum(piece.drop(piece.bytes) for piece in training_pieces() if name in (None, piece.path.name))
