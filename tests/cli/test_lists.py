@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from headstart.cli.main import main
+from headstart.errors import EngineError
 from headstart.sources.base import Entry
 from headstart.workflow import kept as kept_module
 from headstart.workflow.kept import Cleared, Kept
@@ -171,8 +172,12 @@ def engines(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert every
         return ROWS
 
-    stand_in("headstart.engines.choose", measure=measure, fastest=lambda rows: rows[1])
-    stand_in("headstart.engines.memory", recall=lambda source: ROWS[0] if source.name == "b" else None)
+    def adopt(source: SimpleNamespace, rows: list[Measured], progress: Any) -> Measured:
+        if source.name == "b":
+            raise EngineError("no engine is true")
+        return rows[1]
+
+    stand_in("headstart.engines.choose", measure=measure, adopt=adopt)
     stand_in(
         "headstart.sources.catalogue",
         open_source=open_source,
@@ -206,4 +211,7 @@ def test_engines_bench(engines: list[str], capsys: Captured) -> None:
     assert [one["source"] for one in document["bench"]] == ["a", "b"]
     assert document["bench"][0]["measured"][1]["items_per_second"] == 168.4
     assert document["bench"][0]["measured"][1]["probe_accuracy"] is None
-    assert [one["chosen"]["precision"] for one in document["bench"]] == ["bf16", "fp32"]
+    assert document["bench"][0]["chosen"]["precision"] == "bf16"
+    assert document["bench"][1]["chosen"] is None
+    assert main(["engines", "--bench", "--source", "b"]) == 0
+    assert "◀" not in capsys.readouterr().out

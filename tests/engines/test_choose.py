@@ -21,6 +21,7 @@ from headstart.engines.choose import (
     Choice,
     EngineGoneError,
     Measured,
+    adopt,
     choose,
     fastest,
     forget_if_far_off,
@@ -110,6 +111,24 @@ def test_a_probe_too_small_for_the_tolerance_says_so(image_source: Source) -> No
     n = len(probe(image_source))
     assert 1 / n > ACCURACY_LOSS
     assert "one item of" in measure(image_source)[0].reason
+
+
+def test_what_a_full_measurement_says_is_remembered(image_source: Source, listener: Any) -> None:
+    rows = [one("onnxruntime", "fp32", 100), one("openvino", "fp32", 120)]
+    assert adopt(image_source, rows, progress=listener) == choose(image_source) == fastest(rows)
+    assert adopt(image_source, [one("openvino", "fp32", 90)], progress=listener).items_per_second == 90
+    assert listener.lines == []
+    adopt(image_source, rows[:1], progress=listener)
+    assert choose(image_source).engine == "onnxruntime"
+    (line,) = listener.lines
+    assert "onnxruntime fp32 is used from now on, no longer openvino fp32, which was remembered" in line
+
+
+def test_where_no_engine_is_true_what_was_remembered_stays(image_source: Source) -> None:
+    known = adopt(image_source, [one("openvino", "fp32", 120)])
+    with pytest.raises(EngineError, match="no engine"):
+        adopt(image_source, [one("onnxruntime", "fp32", 100, accepted=False)])
+    assert choose(image_source) == known
 
 
 def test_the_fastest_true_one_wins() -> None:

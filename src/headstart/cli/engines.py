@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 List the engines that can run a frozen graph, and whether they run on this machine. With --bench, time every engine
-and precision on a source, check that its features stay true to fp32, and mark the one that fit uses.
+and precision on a source, check that its features stay true to fp32, and mark the one that fit uses from now on.
 """
 _EXAMPLES = """\
   headstart engines
@@ -70,9 +70,12 @@ def _available() -> list[dict[str, Any]]:
 
 
 def _measure(references: Sequence[str], out: Output) -> list[dict[str, Any]]:
-    """Every engine and precision on each source, and fit's choice; without a source, on those that fit would take."""
-    from headstart.engines.choose import fastest, measure
-    from headstart.engines.memory import recall
+    """Every engine and precision on each source, and the choice that fit now finds remembered (None if none is true).
+
+    Without a source, on those that fit would take.
+    """
+    from headstart.engines.choose import adopt, measure
+    from headstart.errors import EngineError
     from headstart.sources.catalogue import default_sources, open_source
 
     progress = out.progress()
@@ -80,12 +83,17 @@ def _measure(references: Sequence[str], out: Output) -> list[dict[str, Any]]:
     bench = []
     for source in [open_source(name, progress=progress) for name in names]:
         rows = measure(source, every=True, progress=progress)
-        bench.append({"source": source.name, "measured": rows, "chosen": recall(source) or fastest(rows)})
+        try:
+            chosen = adopt(source, rows, progress=progress)
+        except EngineError:  # the table says why
+            chosen = None
+        bench.append({"source": source.name, "measured": rows, "chosen": chosen})
     return bench
 
 
-def describe(rows: Sequence[Measured], chosen: Choice) -> Iterator[str]:
+def describe(rows: Sequence[Measured], chosen: Choice | None) -> Iterator[str]:
     """Measurements as a table, fit's choice marked."""
+    marked = None if chosen is None else (chosen.engine, chosen.precision)
     cells = [
         [
             row.engine,
@@ -95,7 +103,7 @@ def describe(rows: Sequence[Measured], chosen: Choice) -> Iterator[str]:
             _cosine(row.cosine_mean),
             _cosine(row.cosine_min),
             points(row.probe_accuracy),
-            ("◀  " if (row.engine, row.precision) == (chosen.engine, chosen.precision) else "") + one_line(row.reason),
+            ("◀  " if (row.engine, row.precision) == marked else "") + one_line(row.reason),
         ]
         for row in rows
     ]

@@ -20,6 +20,7 @@ __all__ = [
     "Choice",
     "EngineGoneError",
     "Measured",
+    "adopt",
     "choose",
     "fastest",
     "forget_if_far_off",
@@ -46,13 +47,33 @@ def choose(source: Source, *, progress: Progress = SILENT) -> Choice:
     if (known := recall(source)) is not None:
         return known
     choice = fastest(measure(source, progress=progress))
+    _keep(source, choice, progress)
+    return choice
+
+
+def adopt(source: Source, measured: Sequence[Measured], *, progress: Progress = SILENT) -> Choice:
+    """Have every later run of `source` use the fastest engine of `measured`; that it replaces another is said.
+
+    Raises:
+        EngineError: none was accepted. What was remembered stays.
+    """
+    before, choice = recall(source), fastest(measured)
+    _keep(source, choice, progress)
+    if before is not None and (before.engine, before.precision) != (choice.engine, choice.precision):
+        progress.say(
+            f"{source.name}: {choice.engine} {choice.precision} is used from now on, "
+            f"no longer {before.engine} {before.precision}, which was remembered"
+        )
+    return choice
+
+
+def _keep(source: Source, choice: Choice, progress: Progress) -> None:
     try:
         remember(source, choice)
     except OSError as error:
         progress.say(
             f"the engine choice for {source.name} could not be kept ({error.strerror}): measured again next time"
         )
-    return choice
 
 
 def fastest(measured: Sequence[Measured]) -> Choice:
