@@ -92,6 +92,7 @@ def test_the_same_data_and_seed_give_the_same_head(name, task):
 FIXED = {
     "ridge": ("headstart.heads.ridge:Ridge", {"penalties": (0.1,)}),
     "knn": ("headstart.heads.knn:Knn", {"neighbours": (5,), "temperatures": (0.1,)}),
+    "kernel": ("headstart.heads.kernel:Kernel", {"bandwidths": (1.0,), "penalties": (0.1,)}),
 }
 
 
@@ -170,12 +171,12 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(name):
         {"groups": np.zeros(60, dtype=int)},
         {"x": np.where(np.arange(60)[:, None] == 3, np.inf, x).astype(np.float32)},
     ]
-    for change in bad if name in ("ridge", "logistic", "means", "knn") else bad[:1]:
+    for change in bad if name in ("ridge", "logistic", "means", "knn", "kernel") else bad[:1]:
         arguments = {"x": x, "target": target} | change
         with pytest.raises(DataError) as refused:
             HEADS[name].fit(arguments.pop("x"), arguments.pop("target"), **arguments)
         assert "\n" not in str(refused.value)
     fitted = HEADS[name].fit(x, target)
-    if name in ("ridge", "logistic", "means", "knn"):
+    if name in ("ridge", "logistic", "means", "knn", "kernel"):
         with pytest.raises(DataError, match="fitted on 8 columns"):
             fitted.scores(x[:, :5])

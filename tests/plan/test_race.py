@@ -133,7 +133,7 @@ def test_named_strategies_restrict_the_heads():
     assert frozen_heads(["frozen-knn", "ridge"], "binary") == ["ridge", "knn"]
     assert frozen_heads(["frozen"], "binary") == frozen_heads([], "binary")
     assert "means" not in frozen_heads([], "regression")
-    assert frozen_heads([], "multiclass", 1_000) == ["ridge", "logistic", "weighted"]
+    assert frozen_heads([], "multiclass", 1_000) == ["ridge", "kernel", "logistic", "weighted"]
     assert "means" in frozen_heads([], "multiclass", 8)
     with pytest.raises(OptionError, match="'frozen-logistic'"):
         frozen_heads(["frozen-logstic"], "binary")

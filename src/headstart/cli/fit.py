@@ -23,8 +23,8 @@ Learn from labelled data, prove on the same folds what transfer brought, and sav
 DATA is a folder of class folders (images or .txt), or a table (.csv .tsv .parquet .jsonl) of texts, of paths to
 images, or of numbers. Modality, task and columns are inferred and said; the options override them.
 
-Strategies: frozen (all of frozen-ridge, frozen-logistic, frozen-weighted, frozen-means, frozen-knn) learns a head on
-what a source says.
+Strategies: frozen (all of frozen-ridge, frozen-kernel, frozen-logistic, frozen-weighted, frozen-means, frozen-knn)
+learns a head on what a source says.
 last-stages-light, last-stages, last-stages-deep, lp-ft, lora, full and contrastive move the source's own weights;
 scratch trains the same network from random ones, as a baseline. Without a name the frozen ones are tried, and with
 --budget also those that move weights: the first model is saved within seconds and replaced when a better one is proven

@@ -126,14 +126,28 @@ class Dual(Eigenbasis):
         """From the items themselves."""
         scaling = Scaling.fit(x, weights)
         scaling = scaling if emphasis is None else scaling.times(emphasis)
+        return cls._of(x, scaling, _kernel(x, scaling, np.sqrt(weights)), weights, x.shape[1])
+
+    @classmethod
+    def of_kernel(cls, x: Floats, kernel: Array, weights: Array) -> Dual:
+        """From D^1/2 K D^1/2 (n, n) of a kernel's values K, centred in its space; it may be overwritten.
+
+        The items x (n, d) are only kept. `to_features` is not defined: such a space has no columns.
+        """
+        d = x.shape[1]
+        nothing = Scaling(np.zeros(d), np.ones(d))
+        return cls._of(x, nothing, kernel, weights, len(x))
+
+    @classmethod
+    def _of(cls, x: Floats, scaling: Scaling, kernel: Array, weights: Array, d: int) -> Dual:
+        """From the lower triangle of D^1/2 Z Z^T D^1/2 in a space of d dimensions."""
         root = np.sqrt(weights)
-        kernel = _kernel(x, scaling, root)
         trace = float(np.trace(kernel))
         # s has eigenvalue zero. Lifted above all others it leaves the null space, and what remains of U are the n - 1
         # directions orthogonal to s, null ones included.
         kernel = dsyr((2.0 * trace + 1.0) / weights.sum(), root, lower=True, a=kernel, overwrite_a=True)
         values, vectors = decompose(kernel)
-        mean = mean_eigenvalue(trace, *x.shape)
+        mean = mean_eigenvalue(trace, len(x), d)
         return cls(x, scaling, weights, values[:-1], mean, vectors[:, :-1])
 
     def rows(self, index: slice | NDArray[np.int64], dtype: DTypeLike) -> Floats:

@@ -17,8 +17,10 @@ from headstart.tasks import Task
 SCREENING_HEAD = "ridge"
 FEW_LABEL_HEADS = ("means", "knn")
 FEW_LABELS = 200
+# Up to so many items kernel ridge is tried on every layer set: what ridge makes of them says little of it.
+KERNEL_HEAD, KERNEL_FEW = "kernel", 1_000
 MOST_BOOSTED = 30
-FROZEN_HEADS = ("ridge", "logistic", "weighted", "means", "knn")
+FROZEN_HEADS = ("ridge", "kernel", "logistic", "weighted", "means", "knn")
 # Heads that weigh blocks of columns, for which one block is a logistic regression like any other.
 BLOCK_HEADS = ("weighted",)
 _HEAD_WORDS = {"boosted-trees": "boosted trees", "sparse-linear": "linear model", "ridge": "linear model"}
@@ -33,6 +35,8 @@ BASELINE_HEADS = {
 # decide what is not worth starting.
 _FLOPS = 1e11
 _ITERATIVE = ("logistic", "weighted")
+# They keep the training items, and compare each new one with them.
+_SEARCHING = ("knn", KERNEL_HEAD)
 # eigh costs about this many n^3 (tridiagonal reduction runs at memory speed).
 _EIGH = 12.0
 
@@ -118,7 +122,7 @@ class Frozen:
 
     @property
     def cost(self) -> float:
-        return self.view.cost + (0.001 if self.head_name == "knn" else 0.0)
+        return self.view.cost + (0.001 if self.head_name in _SEARCHING else 0.0)
 
     @property
     def words(self) -> str:
@@ -129,7 +133,7 @@ class Frozen:
 
     def estimated_seconds(self, problem: Problem) -> float:
         n = len(problem.target)
-        smaller = min(n, self.view.width)
+        smaller = n if self.head_name == KERNEL_HEAD else min(n, self.view.width)
         once = (n * self.view.width * smaller + _EIGH * smaller**3) / _FLOPS
         return once * (len(problem.folds) + 1) * (5.0 if self.head_name in _ITERATIVE else 1.0)
 
@@ -141,6 +145,8 @@ class Frozen:
             return copy + 8 * n * min(n, d)
         if self.head_name == "knn":
             return 2 * copy
+        if self.head_name == KERNEL_HEAD:  # items in float32; kernel, eigenvectors and their workspace
+            return 3 * copy + 32 * n**2
         return copy + 32 * min(n, d) ** 2  # Gram matrix, eigenvectors and their workspace, float64
 
     def crossfit(self, problem: Problem) -> OutOfFold:

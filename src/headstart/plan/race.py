@@ -9,7 +9,16 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from headstart.plan.candidates import BLOCK_HEADS, SCREENING_HEAD, Candidate, Frozen, baselines, frozen
+from headstart.plan.candidates import (
+    BLOCK_HEADS,
+    KERNEL_FEW,
+    KERNEL_HEAD,
+    SCREENING_HEAD,
+    Candidate,
+    Frozen,
+    baselines,
+    frozen,
+)
 from headstart.plan.crossfit import Problem
 from headstart.plan.parallel import import_learners
 from headstart.plan.scored import Scored
@@ -101,8 +110,12 @@ def run_all(
         import_learners()
     baseline = race.run(opponents)
     rest = [head for head in heads if head != screening]
+    few = len(race.problem.target) <= KERNEL_FEW
     for view, source in zip(best, sources, strict=True):
-        others = [frozen(view, head) for head in rest if head not in BLOCK_HEADS]
+        others = []
+        if KERNEL_HEAD in rest:
+            others += [frozen(layers, KERNEL_HEAD) for layers in (_layer_sets(source) if few else [view])]
+        others += [frozen(view, head) for head in rest if head not in (*BLOCK_HEADS, KERNEL_HEAD)]
         if "logistic" in heads and view.detail != "last":
             # What ridge makes of a layer set is not always what logistic regression does: the usual probe is tried too.
             others.append(frozen(_last(view), "logistic"))
