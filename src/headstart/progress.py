@@ -13,7 +13,8 @@ from typing import Protocol
 class Bar(Protocol):
     """One running count."""
 
-    def advance(self, steps: int = 1) -> None: ...
+    def advance(self, steps: int = 1, *, cached: bool = False) -> None:
+        """Count steps. `cached`: they were done before and only looked up, and say nothing of how fast the work is."""
 
 
 class Progress(Protocol):
@@ -27,7 +28,7 @@ class Progress(Protocol):
 
 
 class _SilentBar:
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: int = 1, *, cached: bool = False) -> None:
         pass
 
 

@@ -125,6 +125,44 @@ def test_short_bars_leave_no_line_and_unknown_totals_none(monkeypatch: pytest.Mo
     assert progress.said == ["a note"]
 
 
+def test_what_the_cache_knew_is_not_in_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stream = Clock(monkeypatch), io.StringIO()
+    progress = Lines(stream, every=5)
+    with progress.bar("embed", "lite2", 160, "images") as bar:
+        clock.now += 2  # looking up
+        bar.advance(100, cached=True)
+        clock.now += 3
+        bar.advance(0)
+        for _ in range(5):
+            clock.now += 1
+            bar.advance(10)
+        bar.advance(10, cached=True)  # a file that was moved
+    with progress.bar("embed", "lite2", 60, "images") as bar:
+        clock.now += 1
+        bar.advance(48, cached=True)
+        clock.now += 1
+        bar.advance(12)
+    assert stream.getvalue().splitlines() == [
+        "embed lite2  100/160  images (100 from the cache)",
+        "embed lite2  150/160  6.25 images/s (100 from the cache)",
+        "embed lite2  160/160  6.25 images/s (110 from the cache)",
+        "embed lite2  60/60  images (48 from the cache)",
+    ]
+
+
+def test_nothing_is_told_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stream = Clock(monkeypatch), io.StringIO()
+    progress = Lines(stream, every=5)
+    with progress.bar("embed", "lite2", 48, "images") as bar:
+        clock.now += 20
+        bar.advance(0, cached=True)  # the engine opens
+        clock.now += 20
+        bar.advance(0)
+        assert stream.getvalue() == ""
+        bar.advance(8)
+    assert stream.getvalue() == "embed lite2  8/48  0.40 images/s\n"
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -137,7 +175,8 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     progress = watch(stream)
     with progress.bar("embed", "lite2 [x]", 40, "images") as outer, progress.bar("score", "", None, "fits") as inner:
-        outer.advance(40)
+        outer.advance(4, cached=True)
+        outer.advance(36)
         inner.advance()
         progress.say("a [note]")
     with progress.bar("again", "", 1, "rows") as bar:
@@ -145,7 +184,7 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
     assert "lite2 [x]" in text
     assert "40/40" in text
-    assert "images/s" in text
+    assert "images/s (4 from the cache)" in text
     assert "a [note]" in text
     assert "again" in text
     assert text.endswith("\n")

@@ -207,7 +207,7 @@ class Listener:
         listener = self
 
         class Count:
-            def advance(self, steps: int = 1) -> None:
+            def advance(self, steps: int = 1, *, cached: bool = False) -> None:
                 listener.bars[label] = listener.bars.get(label, 0) + steps
 
         yield Count()

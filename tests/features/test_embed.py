@@ -19,7 +19,7 @@ from headstart.engines.base import Feeds
 from headstart.engines.choose import open_graph
 from headstart.engines.memory import Choice
 from headstart.errors import EngineError
-from headstart.features import cache, encoder, files, ledger, paged
+from headstart.features import encoder, files, ledger, paged, spaces
 from headstart.features.described import describe_images
 from headstart.features.embed import embed
 from headstart.features.hog import describe_rows
@@ -73,10 +73,11 @@ class Listening:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.bars: list[tuple] = []
-        self.steps = 0
+        self.steps = self.cached = 0
 
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: int = 1, *, cached: bool = False) -> None:
         self.steps += steps
+        self.cached += cached * steps
 
     @contextmanager
     def bar(self, *described: object) -> Iterator[Listening]:
@@ -200,7 +201,7 @@ def test_the_second_time_nothing_is_run(tmp_path: Path, pictures: list[Path], co
     heard = Listening()
     second = embed(pictures, source, choice=choice(), progress=heard)
     assert (counting.items, counting.opened) == (40, 1)
-    assert (second.cached, heard.steps) == (40, 40)
+    assert (second.cached, heard.steps, heard.cached) == (40, 40, 40)
     np.testing.assert_array_equal(first.matrix, second.matrix)
 
 
@@ -217,8 +218,10 @@ def test_the_same_image_elsewhere_is_a_hit(tmp_path: Path, pictures: list[Path],
     source = image_source(tmp_path / "source")
     first = embed(pictures, source, choice=choice())
     copies = [Path(shutil.copy(path, tmp_path / f"copy-{path.name}")) for path in reversed(pictures)]
-    again = embed(copies, source, choice=choice())
+    heard = Listening()
+    again = embed(copies, source, choice=choice(), progress=heard)
     assert (counting.items, counting.opened, again.cached) == (40, 1, 40)
+    assert (heard.steps, heard.cached) == (40, 40)
     np.testing.assert_array_equal(again.matrix, first.matrix[::-1])
 
 
@@ -303,8 +306,8 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path: Path, pictures: list[Pa
     source = image_source(tmp_path / "source")
 
     class Impatient(Listening):
-        def advance(self, steps: int = 1) -> None:
-            super().advance(steps)
+        def advance(self, steps: int = 1, *, cached: bool = False) -> None:
+            super().advance(steps, cached=cached)
             if self.steps >= 16:
                 raise KeyboardInterrupt
 
@@ -342,7 +345,7 @@ def test_an_engine_that_no_longer_opens_leaves_nothing_under_its_name(tmp_path: 
     assert got.choice is not None
     assert (got.choice.engine, got.choice.precision) == ("onnxruntime", "fp32")
     np.testing.assert_allclose(got.matrix, expected_rows(source, pictures), rtol=2e-3, atol=1e-3)
-    (space,) = [one for one in cache.usage() if one.source == "tiny" and one.items]
+    (space,) = [one for one in spaces.usage() if one.source == "tiny" and one.items]
     assert space.items == 40
     assert embed(pictures, source, choice=choice()).cached == 40  # of fp32
 
@@ -378,9 +381,9 @@ def test_results_reach_the_cache_while_it_runs(
     stored: list[int] = []
 
     class Watching(Listening):
-        def advance(self, steps: int = 1) -> None:
-            super().advance(steps)
-            stored.append(sum(one.items for one in cache.usage() if one.source == "tiny"))
+        def advance(self, steps: int = 1, *, cached: bool = False) -> None:
+            super().advance(steps, cached=cached)
+            stored.append(sum(one.items for one in spaces.usage() if one.source == "tiny"))
 
     embed(pictures, source, choice=choice(), progress=Watching())
     assert stored == [0, 8, 16, 24, 32, 40]
@@ -402,8 +405,8 @@ def test_few_items_are_on_their_way_at_a_time(tmp_path: Path, pictures: list[Pat
     ahead: list[int] = []
 
     class Slow(Listening):
-        def advance(self, steps: int = 1) -> None:
-            super().advance(steps)
+        def advance(self, steps: int = 1, *, cached: bool = False) -> None:
+            super().advance(steps, cached=cached)
             threading.Event().wait(0.02)
             ahead.append(counting.items - self.steps)
 

@@ -32,12 +32,36 @@ def watch(stream: TextIO) -> Watcher:
     return _Bars(stream) if stream.isatty() and os.environ.get("TERM") != "dumb" else Lines(stream)
 
 
-def rate(done: int, elapsed: float, unit: str, total: int | None) -> str:
-    """Items a second: "312 images/s"; of a handful, which are seldom alike, only what they are: "candidates"."""
-    if total is not None and total < _WORTH_A_RATE:
-        return unit
-    speed = done / elapsed if elapsed > 0 else 0.0
-    return f"{speed:,.0f} {unit}/s" if speed >= 10 else f"{speed:.2f} {unit}/s"
+class _Count:
+    """How far one bar is: what was worked on, and apart from it what was only looked up."""
+
+    def __init__(self, total: int | None, unit: str) -> None:
+        self.start = time.monotonic()
+        self.done = 0
+        self._total, self._unit = total, unit
+        self._cached = 0
+        self._working = self.start  # since when
+
+    def add(self, steps: int, cached: bool) -> None:
+        self.done += steps
+        if cached:
+            if self._cached == self.done - steps:  # nothing but look-ups so far
+                self._working = time.monotonic()
+            self._cached += steps
+
+    def goal(self) -> str:
+        """How many of how many: "48/60"."""
+        return f"{self.done}" if self._total is None else f"{self.done}/{self._total}"
+
+    def rate(self) -> str:
+        """Items a second: "312 images/s"; of none yet, or of a handful, which are seldom alike, only what they are."""
+        worked, elapsed = self.done - self._cached, time.monotonic() - self._working
+        looked_up = f" ({self._cached} from the cache)" if self._cached else ""
+        few = self._total is not None and self._total - self._cached < _WORTH_A_RATE
+        if few or not worked or elapsed <= 0:
+            return self._unit + looked_up
+        speed = worked / elapsed
+        return (f"{speed:,.0f}" if speed >= 10 else f"{speed:.2f}") + f" {self._unit}/s{looked_up}"
 
 
 class Lines:
@@ -53,9 +77,9 @@ class Lines:
     @contextmanager
     def bar(self, label: str, detail: str, total: int | None, unit: str) -> Iterator[Bar]:
         """A count that tells now and then where it is, and at its end."""
-        running = _Line(self, f"{label} {detail}".rstrip(), total, unit)
+        running = _Line(self, f"{label} {detail}".rstrip(), _Count(total, unit))
         yield running
-        if time.monotonic() - running.start >= _WORTH_A_LINE and running.told != running.done:
+        if time.monotonic() - running.count.start >= _WORTH_A_LINE and running.told != running.count.done:
             self._write(running.text())
 
     def say(self, line: str) -> None:
@@ -68,31 +92,27 @@ class Lines:
         write_line(self._stream, line)
         self._stream.flush()
 
-    def maybe_say(self, line: _Line, steps: int) -> None:
+    def maybe_say(self, line: _Line, steps: int, cached: bool) -> None:
         """Count `steps`, and tell if the last line is long enough ago; from any thread."""
         with self._lock:
-            line.done += steps
-            if time.monotonic() - self._last >= self._every:
-                line.told = line.done
+            line.count.add(steps, cached)
+            if line.count.done and time.monotonic() - self._last >= self._every:
+                line.told = line.count.done
                 self._write(line.text())
 
 
 class _Line:
     """One count of Lines."""
 
-    def __init__(self, owner: Lines, name: str, total: int | None, unit: str) -> None:
-        self._owner, self._name, self._total, self._unit = owner, name, total, unit
-        self.done = 0
+    def __init__(self, owner: Lines, name: str, count: _Count) -> None:
+        self._owner, self._name, self.count = owner, name, count
         self.told = -1
-        self.start = time.monotonic()
 
-    def advance(self, steps: int = 1) -> None:
-        self._owner.maybe_say(self, steps)
+    def advance(self, steps: int = 1, *, cached: bool = False) -> None:
+        self._owner.maybe_say(self, steps, cached)
 
     def text(self) -> str:
-        goal = "" if self._total is None else f"/{self._total}"
-        speed = rate(self.done, time.monotonic() - self.start, self._unit, self._total)
-        return f"{self._name}  {self.done}{goal}  {speed}"
+        return f"{self._name}  {self.count.goal()}  {self.count.rate()}"
 
 
 class _Bars:
@@ -115,11 +135,11 @@ class _Bars:
             self._open += 1
             display = self._display
         task = display.add_task(label, total=total, detail=detail, rate="")
-        running = _RichBar(display, task, total, unit)
+        running = _RichBar(display, task, _Count(total, unit))
         try:
             yield running
         finally:
-            if time.monotonic() - running.start < _WORTH_A_LINE:
+            if time.monotonic() - running.count.start < _WORTH_A_LINE:
                 display.remove_task(task)
             with self._lock:
                 self._open -= 1
@@ -151,12 +171,9 @@ class _Bars:
 class _RichBar:
     """One bar of _Bars."""
 
-    def __init__(self, display: Any, task: Any, total: int | None, unit: str) -> None:
-        self._display, self._task, self._total, self._unit = display, task, total, unit
-        self._done = 0
-        self.start = time.monotonic()
+    def __init__(self, display: Any, task: Any, count: _Count) -> None:
+        self._display, self._task, self.count = display, task, count
 
-    def advance(self, steps: int = 1) -> None:
-        self._done += steps
-        speed = rate(self._done, time.monotonic() - self.start, self._unit, self._total)
-        self._display.update(self._task, advance=steps, rate=speed)
+    def advance(self, steps: int = 1, *, cached: bool = False) -> None:
+        self.count.add(steps, cached)
+        self._display.update(self._task, advance=steps, rate=self.count.rate() if self.count.done else "")

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -82,8 +83,10 @@ def _embed(
             started = time.perf_counter()
             # Closing it ends the workers, which ask the caches, before the caches are closed.
             with closing(work):
-                for count in work:
-                    bar.advance(count)
+                for step in work:
+                    if step.cached:
+                        bar.advance(step.cached, cached=True)
+                    bar.advance(step.done)
             seconds = time.perf_counter() - started
     if images:  # texts are of other lengths than those that engines are measured with
         forget_if_far_off(source, choice, encoder.pace.items, encoder.pace.seconds)
@@ -125,16 +128,24 @@ def _open_caches(source: Source, choice: Choice, progress: Progress, stack: Exit
     return _Caches(rows, described, files)
 
 
+class _Step(NamedTuple):
+    """How many items were worked on since the last step, and how many were only looked up."""
+
+    done: int
+    cached: int = 0
+
+
 def _images(
     items: Sequence[Path | str], encoder: Encoder, ledger: Ledger, files: FeatureCache | None
-) -> Generator[int, None, None]:
-    """Embed what is not known; gives how many items are done, as they are."""
+) -> Generator[_Step, None, None]:
+    """Embed what is not known; gives how many items are through, as they are."""
     states = [file_key(Path(item)) for item in items]
     contents = np.zeros((len(items), KEY_BYTES), np.uint8)
     seen = np.zeros(len(items), bool) if files is None else files.get_many(states, contents)
     ledger.recall([contents[i].tobytes() if seen[i] else None for i in range(len(items))])
     outstanding = ledger.outstanding()
-    yield len(items) - len(outstanding)
+    yield _Step(0, len(items) - len(outstanding))
+    told = ledger.cached
     paths = [Path(item) for item in items]
     new: list[tuple[bytes, bytes]] = []
     stream = stream_images(paths, outstanding, encoder, ledger.ask)
@@ -142,7 +153,10 @@ def _images(
         for done in stream:
             ledger.add(done)
             new += [(state, one.key) for one in done if one.key and (state := states[one.position])]
-            yield len(done)
+            # Files that are new by their place and known by their content; the workers are some steps ahead.
+            cached = min(ledger.cached - told, len(done))
+            told += cached
+            yield _Step(len(done) - cached, cached)
     finally:
         stream.close()
         ledger.flush()
@@ -152,19 +166,19 @@ def _images(
     ledger.settle()
 
 
-def _texts(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger) -> Generator[int, None, None]:
-    """Embed what is not known; gives how many items are done, as they are."""
+def _texts(items: Sequence[Path | str], encoder: Encoder, ledger: Ledger) -> Generator[_Step, None, None]:
+    """Embed what is not known; gives how many items are through, as they are."""
     texts = [str(item) for item in items]
     keys = [text_key(text) for text in texts]
     ledger.recall(keys)
     outstanding = ledger.outstanding()
-    yield len(items) - len(outstanding)
+    yield _Step(0, len(items) - len(outstanding))
     distinct = [position for position in outstanding if any(ledger.ask(position, keys[position]))]
     try:
         for done in stream_texts(texts, distinct, encoder):
             ledger.add(done)
-            yield len(done)
+            yield _Step(len(done))
     finally:
         ledger.flush()
     ledger.settle()
-    yield len(outstanding) - len(distinct)
+    yield _Step(len(outstanding) - len(distinct))
