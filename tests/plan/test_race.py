@@ -129,6 +129,37 @@ def test_past_the_deadline_one_candidate_a_side_still_runs_and_the_rest_is_said(
     assert all("was not tried" in line for line in race.skipped)
 
 
+def test_an_allowance_counts_estimates_and_never_the_clock(monkeypatch):
+    """It lasts for the layers and one head more; baselines run though nothing is left, and the notes have estimates."""
+    told = []
+    for speed in (1, 1000):
+        race, view, plain = case(source_signal=3, plain_signal=0)
+        clock = time.perf_counter
+        monkeypatch.setattr(time, "perf_counter", lambda clock=clock, speed=speed: speed * clock())
+        every = Race(race.problem)
+        run_all(every, plain, [view], ["ridge", "means", "knn"])
+        screened = sum(one.candidate.estimated_seconds(race.problem) for one in every.scored[:2])
+        means = next(one.candidate for one in every.scored if "means" in one.candidate.strategy)
+        race.allowance = screened + means.estimated_seconds(race.problem) * 1.5
+        transfer, baseline = run_all(race, plain, [view], ["ridge", "means", "knn"])
+        assert [one.candidate.strategy.split("-")[1] for one in transfer] == ["ridge", "ridge", "means"]
+        assert len(baseline) == 2
+        assert race.spent <= race.allowance
+        monkeypatch.undo()
+        told.append(race.skipped)
+    assert told[0] == told[1]
+    assert len(told[0]) == 1
+    assert "that a fit without --budget takes" in told[0][0]
+
+
+def test_baselines_run_though_the_allowance_is_spent():
+    race, view, plain = case(source_signal=3, plain_signal=0)
+    race.allowance = 0.0
+    transfer, baseline = run_all(race, plain, [view], ["ridge", "knn"])
+    assert len(transfer) == 1
+    assert len(baseline) == 2
+
+
 def test_named_strategies_restrict_the_heads():
     assert frozen_heads(["frozen-knn", "ridge"], "binary") == ["ridge", "knn"]
     assert frozen_heads(["frozen"], "binary") == frozen_heads([], "binary")

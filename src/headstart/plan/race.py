@@ -34,17 +34,23 @@ class Race:
     """Runs candidates on one problem and keeps what they scored.
 
     Attributes:
-        deadline: time.perf_counter() value after which nothing new starts; None for no limit.
+        deadline: time.perf_counter() value after which nothing new starts; None for no limit by the clock.
+        allowance: estimated seconds that transfer candidates may take together; None for no limit. Estimates are the
+            same on every machine, so without a deadline the same candidates run everywhere. Baselines are not counted
+            and always run: what is compared with must not depend on what it is compared with.
         most_bytes: working memory of one candidate, beside the features.
         skipped: names of candidates that were not started, with the reason.
+        spent: of the allowance.
     """
 
     problem: Problem
     deadline: float | None = None
+    allowance: float | None = None
     most_bytes: int = MOST_BYTES
     progress: Progress = SILENT
     scored: list[Scored] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    spent: float = 0.0
 
     def run(self, candidates: Iterable[Candidate]) -> list[Scored]:
         """Cross-fit each candidate that fits the time left; the results, which are also kept."""
@@ -57,6 +63,7 @@ class Race:
                 # A side with nothing scored could not be compared: its first candidate always runs.
                 if (not results and not self._ran(candidate.transfer)) or self._fits(candidate):
                     results.append(Scored.of(candidate, candidate.crossfit(self.problem), self.problem))
+                    self.spent += candidate.estimated_seconds(self.problem) if candidate.transfer else 0.0
                 bar.advance()
         self.scored += results
         return results
@@ -71,11 +78,11 @@ class Race:
             return self._leave_out(
                 candidate, f"about {room / 1e6:.0f} MB needed, {self.most_bytes / 1e6:.0f} left of what a fit may take"
             )
-        if self.deadline is None:
-            return True
-        left = max(self.deadline - time.perf_counter(), 0)
         needed = candidate.estimated_seconds(self.problem)
-        if needed > left:
+        if self.allowance is not None and candidate.transfer and needed > (left := self.allowance - self.spent):
+            most = f"{max(left, 0):.0f} of {self.allowance:.0f} s left that a fit without --budget takes"
+            return self._leave_out(candidate, f"about {needed:.0f} s estimated, {most}")
+        if self.deadline is not None and needed > (left := max(self.deadline - time.perf_counter(), 0)):
             return self._leave_out(candidate, f"about {needed:.0f} s needed, {left:.0f} s left")
         return True
 

@@ -21,9 +21,12 @@ from headstart.workflow.result import FitResult
 from headstart.workflow.shipping import Shipping
 from headstart.workflow.tuning import Tuning
 
-# Without a budget, candidates are tried for this long, or for this part of the time that embedding took; with one, and
-# weights to move, for this long or this part of what is left.
+# With a budget, and weights to move, what moves none is tried for this long, or for this part of what is left or of the
+# time that embedding took.
 _PATIENCE, _PATIENCE_SHARE = 60.0, 0.25
+# Without a budget no clock decides: heads on sources may take so many estimated seconds (two quick cores need half of
+# them), or that part of what embedding is estimated to take, an item, by modality.
+_ALLOWANCE, _EMBED_SECONDS = 60.0, {"image": 0.012, "text": 0.003}
 # A fit is meant to stay below this much resident memory; the libraries alone take the second; each candidate may have
 # the third in any case.
 _MOST_BYTES, _PROCESS_BYTES, _LEAST_ROOM = 1_400_000_000, 450_000_000, 300_000_000
@@ -62,8 +65,11 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
     gathered = gather(dataset, options, progress, clock)
     problem = _problem(gathered.dataset, options)
     tuning = Tuning.of(gathered, problem, options, asked, progress)
-    deadline = _deadline(options, clock, more=bool(tuning.candidates))
-    race = Race(problem, deadline=deadline, most_bytes=_room(gathered), progress=progress)
+    race = Race(problem, most_bytes=_room(gathered), progress=progress)
+    if options.budget is None:
+        race.allowance = _allowance(gathered)
+    else:
+        race.deadline = _deadline(options.budget, clock, more=bool(tuning.candidates))
     run_all(race, gathered.plain, gathered.sources, asked.heads)
     notes = [*gathered.notes, *race.skipped, *tuning.notes]
     shipping = Shipping(gathered, problem, options, clock, Plan(progress), race.scored, notes)
@@ -71,7 +77,13 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
     return tuning.run(shipping) if tuning.candidates else result
 
 
-def _deadline(options: FitOptions, clock: Clock, *, more: bool) -> float:
+def _allowance(gathered: Gathered) -> float:
+    """Estimated seconds for candidates, from what is to be learned from alone: the same on every machine and run."""
+    embedding = _EMBED_SECONDS.get(gathered.dataset.modality, 0.0) * len(gathered.dataset) * len(gathered.sources)
+    return max(_ALLOWANCE, _PATIENCE_SHARE * embedding)
+
+
+def _deadline(budget: float, clock: Clock, *, more: bool) -> float:
     """When the last candidate that moves no weights may start.
 
     Args:
@@ -79,9 +91,7 @@ def _deadline(options: FitOptions, clock: Clock, *, more: bool) -> float:
     """
     now = time.perf_counter()
     patience = max(_PATIENCE, _PATIENCE_SHARE * clock.stages.get("embed", 0.0))
-    if options.budget is None:
-        return now + patience
-    end = clock.start + options.budget
+    end = clock.start + budget
     return min(end, now + max(patience, _PATIENCE_SHARE * (end - now))) if more else end
 
 
