@@ -68,7 +68,7 @@ class Timm:
         require("timm", "torch", f"exporting {reference!r}")
         repository = _repository(reference)
         local = os.path.isdir(reference)
-        folder = Path(reference) if local else fetch(cast(str, repository), [_CONFIG, _WEIGHTS[0]])
+        folder = Path(reference) if local else fetch(cast(str, repository), [_CONFIG, _WEIGHTS[0]], _lacks)
         model, licence = load(folder)
         description = _input(model, reference)
         import torch
@@ -88,6 +88,11 @@ class Timm:
             input=description,
             taps=taps,
         )
+
+
+def _lacks(folder: Path) -> str:
+    """The first file that a folder from the hub lacks to be exported; empty for none."""
+    return next((name for name in (_CONFIG, _WEIGHTS[0]) if not (folder / name).is_file()), "")
 
 
 def load(folder: Path) -> tuple[torch.nn.Module, str]:

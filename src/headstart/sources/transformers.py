@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headstart.sources.torch_export import Output
 
 _DEPTHS = 7
+_WEIGHTS = "model.safetensors"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _VOCABULARIES = ("vocab.*", "*.model", "*.vocab", "merges.txt")
 _PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "0_Transformer/*"]
@@ -68,7 +69,7 @@ class Transformers:
             MissingLayerError: transformers or torch is not installed, and the model is not a plain BERT.
         """
         local = os.path.isdir(reference)
-        folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS))
+        folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS, _lacks))
         exported = _export_bert(folder, directory) or _export_any(folder, directory, reference)
         parameters, description, taps = exported
         return Exported(
@@ -82,11 +83,37 @@ class Transformers:
         )
 
 
+def _lacks(root: Path) -> str:
+    """The first file that a folder from the hub lacks to be exported; empty for none."""
+    path = next((path for path in (root, root / "0_Transformer") if (path / "config.json").is_file()), None)
+    if path is None:
+        return "config.json"
+    if missing := _lacks_weights(path):
+        return missing
+    # An older tokenizer's vocabulary means little without its settings.
+    older = (path / "tokenizer_config.json").is_file() and _has_vocabulary(path)
+    return "" if older or (path / TOKENIZER_FILE).is_file() else TOKENIZER_FILE
+
+
+def _lacks_weights(path: Path) -> str:
+    """The first file of the weights that is not there: the one file, or a shard that the index names."""
+    index = path / f"{_WEIGHTS}.index.json"
+    if (path / _WEIGHTS).is_file() or not index.is_file():
+        return "" if (path / _WEIGHTS).is_file() else _WEIGHTS
+    shards = read_object(index).get("weight_map")
+    names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
+    return next((name for name in names if not (path / name).is_file()), "") if names else index.name
+
+
+def _has_vocabulary(path: Path) -> bool:
+    return any(found for pattern in _VOCABULARIES for found in path.glob(pattern))
+
+
 def _export_bert(folder: TextFolder, directory: Path) -> tuple[int, TextInput, tuple[Tap, ...]] | None:
     """The way without PyTorch, or None where the folder is not a plain BertModel in one safetensors file."""
     from headstart.sources import bert
 
-    weights, tokenizer = folder.path / "model.safetensors", read_tokenizer(folder.path)
+    weights, tokenizer = folder.path / _WEIGHTS, read_tokenizer(folder.path)
     config = bert.read_config(folder.config, str(folder.path / "config.json"))
     if config is None or tokenizer is None or not weights.is_file():
         return None
@@ -158,7 +185,7 @@ def _convert_tokenizer(folder: TextFolder) -> bytes:
 
     try:
         # Without this check some versions make an empty tokenizer out of no files at all.
-        if not any(path for pattern in _VOCABULARIES for path in folder.path.glob(pattern)):
+        if not _has_vocabulary(folder.path):
             raise FileNotFoundError("no vocabulary")
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder.path, local_files_only=True, trust_remote_code=False, use_fast=True
