@@ -62,7 +62,7 @@ def fake(tmp_path, monkeypatch) -> Hub:
 
 
 def texts() -> Path:
-    return hub.fetch("org/name", transformers._PATTERNS, transformers._lacks)
+    return hub.fetch("org/name", transformers._PATTERNS, transformers._PICKLES, transformers._lacks)
 
 
 def test_a_whole_copy_is_taken_without_the_network(fake):
@@ -108,6 +108,27 @@ def test_offline_the_message_has_what_is_missing(fake):
 def test_images_need_a_config_and_weights(fake):
     fake.write(fake.local, {"model.safetensors": "weights"})
     for _ in range(2):
-        folder = hub.fetch("timm/name", ["config.json", "model.safetensors"], timm._lacks)
+        folder = hub.fetch("timm/name", ["config.json", "model.safetensors"], [], timm._lacks)
         assert (folder / "config.json").is_file()
+    assert fake.asked == 1
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_pickles_are_fetched_where_there_is_nothing_else(fake, whole):
+    (fake.remote / "model.safetensors").unlink()
+    index = {"weight_map": {"a": "pytorch_model-1.bin", "b": "pytorch_model-2.bin"}}
+    names = ["pytorch_model.bin"] if whole else ["pytorch_model-1.bin", "pytorch_model-2.bin"]
+    fake.write(fake.remote, dict.fromkeys([*names, "training_args.bin"], "weights"))
+    if not whole:
+        fake.write(fake.remote, {"pytorch_model.bin.index.json": json.dumps(index)})
+    folder = texts()
+    assert sorted(path.name for path in folder.glob("*.bin")) == names
+    fake.reachable = False
+    assert texts() == folder
+    assert not transformers._lacks(folder)
+
+
+def test_pickles_are_left_where_there_are_safetensors(fake):
+    fake.write(fake.remote, {"pytorch_model.bin": "weights", "0_Transformer/pytorch_model.bin": "weights"})
+    assert not list(texts().rglob("*.bin"))
     assert fake.asked == 1

@@ -117,6 +117,13 @@ def test_pickled_code_is_refused(saved):
         open_source(str(folder))
 
 
+def test_a_pickle_is_not_read_by_a_torch_that_could_run_it(saved, monkeypatch):
+    folder, _ = saved("test_resnet", pickled=True)
+    monkeypatch.setattr(torch, "__version__", "2.5.1")
+    with pytest.raises(SourceError, match=r"PyTorch 2.5.1 does not read safely: pip install 'torch>=2.6'"):
+        open_source(str(folder))
+
+
 @pytest.mark.parametrize("reference", ["timm/resnet18.a1_in1k", "timm:resnet18.a1_in1k"])
 def test_no_hub(reference):
     with pytest.raises(SourceError, match=r"hf download timm/resnet18.a1_in1k --local-dir FOLDER") as caught:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,11 +126,95 @@ def test_wrong_folders(text_folder):
         open_source(str(folder))
     (folder / "model.safetensors").unlink()
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(SourceError, match=r"cannot be loaded") as caught:
+    with pytest.raises(SourceError, match=r"has no model.safetensors; expected .* or pytorch_model.bin") as caught:
         open_source(str(folder))
     assert "\n" not in str(caught.value)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(SourceError, match=r"has no tokenizer.json"):
+        open_source(str(folder))
+
+
+@pytest.fixture
+def pickled(text_folder):
+    """A function: kind -> a folder whose weights are pickles, in shards if asked."""
+
+    def make(kind, *, shards=1):
+        folder = text_folder(kind, **COMMON)
+        model = transformers.AutoModel.from_pretrained(folder)
+        (folder / "model.safetensors").unlink()
+        state = list(model.state_dict().items())
+        if shards == 1:
+            torch.save(dict(state), folder / "pytorch_model.bin")
+            return folder
+        names = [f"pytorch_model-{i + 1:05}-of-{shards:05}.bin" for i in range(shards)]
+        for i, name in enumerate(names):
+            torch.save(dict(state[i::shards]), folder / name)
+        where = {key: names[i % shards] for i, (key, _) in enumerate(state)}
+        index = {"metadata": {"total_size": 1}, "weight_map": where}
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(("kind", "shards"), [("bert", 1), ("roberta", 1), ("roberta", 2)])
+def test_pickled_weights_are_read_as_plain_tensors(kind, shards, pickled, run):
+    folder = pickled(kind, shards=shards)
+    source = open_source(str(folder))
+    inputs = feeds()
+    got, reference = run(source, inputs), expected(folder, inputs)
+    for tap in source.taps:
+        np.testing.assert_allclose(got[tap.name], reference[tap.name], atol=1e-4)
+
+
+def test_another_pickle_is_another_export(pickled):
+    folder = pickled("roberta")
+    before = open_source(str(folder))
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    torch.save({name: value + 1 for name, value in state.items()}, folder / "pytorch_model.bin")
+    assert open_source(str(folder)).fingerprint != before.fingerprint
+
+
+class Malicious:
+    """A pickle of it makes a file where it is loaded."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("layout", ["plain", "zip", "legacy", "shard"])
+def test_code_in_a_pickle_is_not_run(layout, pickled, tmp_path):
+    mark = tmp_path / "it ran"
+    folder = pickled("roberta", shards=2 if layout == "shard" else 1)
+    path = sorted(folder.glob("pytorch_model*.bin"))[0]
+    if layout == "plain":
+        path.write_bytes(pickle.dumps(Malicious(mark)))
+    else:
+        state = {**torch.load(path, weights_only=True), "embeddings.more": Malicious(mark)}
+        torch.save(state, path, _use_new_zipfile_serialization=layout != "legacy")
+    with pytest.raises(SourceError, match=r"cannot be loaded as a text encoder from plain tensors") as caught:
+        open_source(str(folder))
+    assert "\n" not in str(caught.value)
+    assert not mark.exists()
+    if layout == "plain":
+        pickle.loads(path.read_bytes())
+        assert mark.exists()  # it would have run
+
+
+def test_a_pickle_is_not_read_by_a_torch_that_could_run_it(pickled, monkeypatch):
+    folder = pickled("roberta")
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
+    with pytest.raises(SourceError, match=r"PyTorch 2.5.1\+cpu does not read safely: pip install 'torch>=2.6'"):
+        open_source(str(folder))
+
+
+def test_a_shard_that_is_missing_is_named(pickled):
+    folder = pickled("roberta", shards=2)
+    (folder / "pytorch_model-00002-of-00002.bin").unlink()
+    with pytest.raises(SourceError, match=r"has no pytorch_model-00002-of-00002.bin; .* download it again"):
         open_source(str(folder))
 
 

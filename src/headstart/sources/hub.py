@@ -10,13 +10,14 @@ from headstart.errors import SourceError
 from headstart.optional import require
 
 
-def fetch(repository: str, patterns: Sequence[str], lacks: Callable[[Path], str]) -> Path:
+def fetch(repository: str, patterns: Sequence[str], pickles: Sequence[str], lacks: Callable[[Path], str]) -> Path:
     """A folder with the files of `repository` ("ORG/NAME") that match `patterns`.
 
     A copy in the hub's local cache that lacks nothing is used as it is, without a look at the network; so a model stays
     the one it was first, and works offline from then on. What an interrupted download left out is downloaded now.
 
     Args:
+        pickles: patterns of weights that are downloaded only where there are none as safetensors.
         lacks: the name of a file that a folder lacks to be exported, empty for none.
 
     Raises:
@@ -34,7 +35,10 @@ def fetch(repository: str, patterns: Sequence[str], lacks: Callable[[Path], str]
     except Exception:  # noqa: S110 - not in the cache, in one of several ways of saying so: ask the hub
         pass
     try:
-        return Path(hub.snapshot_download(repository, allow_patterns=list(patterns), etag_timeout=10))
+        folder = Path(hub.snapshot_download(repository, allow_patterns=list(patterns), etag_timeout=10))
+        if lacks(folder) and not any(folder.rglob("*.safetensors")):
+            hub.snapshot_download(repository, allow_patterns=[*patterns, *pickles], etag_timeout=10)
+        return folder
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise SourceError(

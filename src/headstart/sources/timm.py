@@ -23,6 +23,7 @@ from headstart.optional import require
 from headstart.sources.base import Entry, Exported, ImageInput, Interpolation
 from headstart.sources.files import Fields, read_object, stamp
 from headstart.sources.hub import fetch, versions
+from headstart.sources.pickled import check_pickles
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +69,9 @@ class Timm:
         require("timm", "torch", f"exporting {reference!r}")
         repository = _repository(reference)
         local = os.path.isdir(reference)
-        folder = Path(reference) if local else fetch(cast(str, repository), [_CONFIG, _WEIGHTS[0]], _lacks)
+        folder = (
+            Path(reference) if local else fetch(cast(str, repository), [_CONFIG, _WEIGHTS[0]], [_WEIGHTS[1]], _lacks)
+        )
         model, licence = load(folder)
         description = _input(model, reference)
         import torch
@@ -92,7 +95,9 @@ class Timm:
 
 def _lacks(folder: Path) -> str:
     """The first file that a folder from the hub lacks to be exported; empty for none."""
-    return next((name for name in (_CONFIG, _WEIGHTS[0]) if not (folder / name).is_file()), "")
+    if not (folder / _CONFIG).is_file():
+        return _CONFIG
+    return "" if any((folder / name).is_file() for name in _WEIGHTS) else _WEIGHTS[0]
 
 
 def load(folder: Path) -> tuple[torch.nn.Module, str]:
@@ -136,6 +141,8 @@ def _read_weights(folder: Path) -> Mapping[str, Any]:
     path = tensors if tensors.is_file() else pickled
     if not path.is_file():
         raise SourceError(f"{folder} has no weights; expected {' or '.join(_WEIGHTS)}")
+    if path == pickled:
+        check_pickles(path)
     state: Mapping[str, Any]
     try:
         with warnings.catch_warnings():

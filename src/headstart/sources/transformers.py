@@ -1,7 +1,8 @@
 """Text encoders of transformers and sentence-transformers: by hub name, or from a local folder.
 
     sentence-transformers/all-mpnet-base-v2    a repository of the model hub, ORG/NAME
-    FOLDER                                     config.json with "model_type", safetensors, and a tokenizer
+    FOLDER                                     config.json with "model_type", a tokenizer, and safetensors
+                                               (or pytorch_model.bin, read with weights_only=True)
 
 Every hidden state, or seven evenly spaced ones, is pooled in three ways: mean and maximum over the tokens that the mask
 keeps, and the first two tokens. A plain BertModel with a tokenizer.json takes the way of bert.py, which needs no
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import SourceError
@@ -22,6 +25,7 @@ from headstart.optional import require
 from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Tap, TextInput
 from headstart.sources.files import read_object, stamp
 from headstart.sources.hub import fetch, versions
+from headstart.sources.pickled import check_pickles
 from headstart.sources.text_folder import TextFolder, read_text_folder, read_tokenizer
 
 if TYPE_CHECKING:
@@ -30,10 +34,11 @@ if TYPE_CHECKING:
     from headstart.sources.torch_export import Output
 
 _DEPTHS = 7
-_WEIGHTS = "model.safetensors"
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _VOCABULARIES = ("vocab.*", "*.model", "*.vocab", "merges.txt")
-_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "0_Transformer/*"]
+_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.vocab"]  # of folders within too
+_PICKLES = ["pytorch_model*.bin", "0_Transformer/pytorch_model*.bin"]
 
 
 class Transformers:
@@ -54,11 +59,9 @@ class Transformers:
     def key(self, reference: str) -> str:
         """The versions that export, and for a folder its files."""
         folder = Path(reference)
-        local = (
-            stamp(*sorted(folder.rglob("*.json")), *sorted(folder.rglob("*.safetensors")))
-            if os.path.isdir(folder)
-            else ""
-        )
+        kinds = ("*.json", "*.safetensors", "pytorch_model*.bin")
+        files = [file for kind in kinds for file in sorted(folder.rglob(kind))] if os.path.isdir(folder) else []
+        local = stamp(*files)
         return "\n".join((reference, local, versions("transformers", "torch")))
 
     def export(self, reference: str, directory: Path) -> Exported:
@@ -69,7 +72,7 @@ class Transformers:
             MissingLayerError: transformers or torch is not installed, and the model is not a plain BERT.
         """
         local = os.path.isdir(reference)
-        folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS, _lacks))
+        folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS, _PICKLES, _lacks))
         exported = _export_bert(folder, directory) or _export_any(folder, directory, reference)
         parameters, description, taps = exported
         return Exported(
@@ -97,12 +100,15 @@ def _lacks(root: Path) -> str:
 
 def _lacks_weights(path: Path) -> str:
     """The first file of the weights that is not there: the one file, or a shard that the index names."""
-    index = path / f"{_WEIGHTS}.index.json"
-    if (path / _WEIGHTS).is_file() or not index.is_file():
-        return "" if (path / _WEIGHTS).is_file() else _WEIGHTS
-    shards = read_object(index).get("weight_map")
-    names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
-    return next((name for name in names if not (path / name).is_file()), "") if names else index.name
+    for name in _WEIGHTS:
+        index = path / f"{name}.index.json"
+        if (path / name).is_file():
+            return ""
+        if index.is_file():
+            shards = read_object(index).get("weight_map")
+            names = sorted({str(shard) for shard in shards.values()}) if isinstance(shards, dict) else []
+            return next((shard for shard in names if not (path / shard).is_file()), "") if names else index.name
+    return _WEIGHTS[0]
 
 
 def _has_vocabulary(path: Path) -> bool:
@@ -113,7 +119,7 @@ def _export_bert(folder: TextFolder, directory: Path) -> tuple[int, TextInput, t
     """The way without PyTorch, or None where the folder is not a plain BertModel in one safetensors file."""
     from headstart.sources import bert
 
-    weights, tokenizer = folder.path / _WEIGHTS, read_tokenizer(folder.path)
+    weights, tokenizer = folder.path / _WEIGHTS[0], read_tokenizer(folder.path)
     config = bert.read_config(folder.config, str(folder.path / "config.json"))
     if config is None or tokenizer is None or not weights.is_file():
         return None
@@ -156,21 +162,35 @@ def _export_any(folder: TextFolder, directory: Path, reference: str) -> tuple[in
 
 
 def _load(folder: TextFolder) -> Any:
-    """The model in fp32, every weight from the file."""
+    """The model in fp32, every weight from the file; nothing in the file can run code."""
     import transformers
 
-    try:
-        model, loading = transformers.AutoModel.from_pretrained(
-            folder.path,
-            attn_implementation="eager",  # the form that exports everywhere
-            local_files_only=True,
-            output_loading_info=True,
-            trust_remote_code=False,
-            use_safetensors=True,
+    if absent := _lacks_weights(folder.path):
+        raise SourceError(
+            f"{folder.path} has no {absent}; expected the weights as {' or '.join(_WEIGHTS)}, whole or in shards: "
+            "download it again, or save the model with model.save_pretrained(FOLDER)"
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    tensors = any(folder.path.glob("*.safetensors"))
+    if not tensors:
+        check_pickles(folder.path / _WEIGHTS[1])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the age of a file's layout
+            model, loading = transformers.AutoModel.from_pretrained(
+                folder.path,
+                attn_implementation="eager",  # the form that exports everywhere
+                local_files_only=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                use_safetensors=tensors,
+                weights_only=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, UnpicklingError) as error:
         reason = " ".join(str(error).split())[:240]
-        raise SourceError(f"{folder.path} cannot be loaded as a text encoder from safetensors ({reason})") from error
+        raise SourceError(
+            f"{folder.path} cannot be loaded as a text encoder from plain tensors ({reason}); where its weights are "
+            "sound, save them as safetensors with model.save_pretrained(FOLDER)"
+        ) from error
     missing = [name for name in loading["missing_keys"] if not name.startswith("pooler.")]
     if missing:
         raise SourceError(f"{folder.path} lacks the weights of {len(missing)} tensors, {missing[0]} among them")
