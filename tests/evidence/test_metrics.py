@@ -9,8 +9,9 @@ import pytest
 from sklearn import metrics as reference
 
 from headstart.errors import DataError
-from headstart.evidence import PRIMARY, confusion, item_scores, score
-from headstart.evidence.metrics import BINS
+from headstart.evidence import PRIMARY, confusion, item_scores, score, with_intervals
+from headstart.evidence.metric_intervals import balanced_interval
+from headstart.evidence.metrics import BINS, class_weights, item_losses
 from headstart.tasks import TASKS, Target
 
 
@@ -150,3 +151,20 @@ def test_confusion_equals_scikit_learn(draw):
 def test_what_cannot_be_scored_is_refused(n, p, message):
     with pytest.raises(DataError, match=message):
         score(Target("binary", np.zeros(n, np.int64), ("no", "yes")), p)
+
+
+def test_balanced_scores_and_loss_are_means_over_classes(draw):
+    target, p = draw("multiclass", n=300)
+    losses = item_losses(target, p)["log_loss"]
+    by_class = [losses[target.y == k].mean() for k in range(5)]
+    assert item_scores(target, p, balanced=True).mean() == pytest.approx(score(target, p)["balanced_accuracy"])
+    found = with_intervals(target, p, balanced=True)
+    assert found["balanced_log_loss"].value == pytest.approx(np.mean(by_class))
+    assert found["balanced_log_loss"].low < np.mean(by_class) < found["balanced_log_loss"].high
+    assert list(found)[:-1] == list(with_intervals(target, p))
+    assert balanced_interval(target, p) == found["balanced_accuracy"]
+
+
+def test_class_weights_leave_out_classes_that_do_not_occur():
+    weights = class_weights(Target("multiclass", np.array([0, 0, 0, 2]), ("a", "b", "c")))
+    assert weights == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])

@@ -97,3 +97,14 @@ def test_one_fold_alone_is_read_at_its_best():
     assert np.allclose(off.probabilities[test].sum(axis=1), 1)
     assert np.array_equal(off.probabilities[test].argmax(axis=1), off.scores[test].argmax(axis=1))
     assert not off.scores[splits[0].test].any()
+
+
+def test_weights_weigh_the_losses_and_the_temperature():
+    target, splits, given = told("multiclass")
+    test, weights = splits[0].test, np.random.default_rng(0).random(len(target))
+    loss = fold_losses(target, test, given[0], weights)[1, 8]
+    p = np.exp(log_softmax(given[0][1], axis=1))
+    expected = log_loss(target.y[test], p, labels=[0, 1, 2], sample_weight=weights[test]) * weights[test].sum()
+    assert np.isclose(loss, expected)
+    off = read_off(target, splits, {k: scores[:1] for k, scores in given.items()}, READINGS[:1], weights)
+    assert off.calibration == Calibration.fit("multiclass", off.scores, target, weights)

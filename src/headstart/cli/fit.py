@@ -16,7 +16,8 @@ TASKS = ("binary", "multiclass", "multilabel", "regression")
 MODALITIES = ("image", "text", "table")
 
 _SKIPPED_SHOWN = 5
-_TITLES = {"accuracy": "accuracy", "samples_f1": "sample F1", "r2": "R2"}
+_TITLES = {"samples_f1": "sample F1", "r2": "R2", "balanced_accuracy": "balanced accuracy"}
+_LOSSES = {"r2": "rmse", "balanced_accuracy": "balanced_log_loss"}
 _DESCRIPTION = """\
 Learn from labelled data, prove on the same folds what transfer brought, and save one model file.
 
@@ -138,7 +139,7 @@ def _moved(moved: Mapping[str, Any]) -> str:
 def _candidates(report: Mapping[str, Any]) -> list[str]:
     """One line a candidate, an arrow at the one that ships."""
     primary = report.get("metric", "accuracy")
-    loss = "rmse" if primary == "r2" else "log_loss"
+    loss = _LOSSES.get(primary, "log_loss")
     candidates, baseline = list(report["candidates"]), report.get("baseline")
     if baseline is not None and not any(_same(baseline, candidate) for candidate in candidates):
         candidates.insert(0, baseline)

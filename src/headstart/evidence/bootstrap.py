@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.evidence.intervals import LEVEL, Interval, student
-from headstart.evidence.metrics import calibration_gaps, item_losses
+from headstart.evidence.metrics import calibration_gaps, class_weights, item_losses
 from headstart.evidence.units import Units, bootstrap_weights
 from headstart.tasks import Target
 
@@ -54,6 +54,16 @@ def loss_intervals(
         influence = (1.0 - values["r2"]) * centred**2 - squared
         intervals["r2"] = _bca(values["r2"], 1.0 - square[usable] / variance[usable], influence, units)
     return intervals
+
+
+def balanced_loss(target: Target, probabilities: Floats, units: Units, seed: int) -> Interval:
+    """The balanced log loss with its BCa interval: sum_i w_i l_i / sum_i w_i, resampled as the ratio that it is."""
+    loss, weights = item_losses(target, probabilities)["log_loss"], class_weights(target)
+    value = float(np.average(loss, weights=weights))
+    if len(units) < 2:
+        return Interval(value, math.nan, math.nan)
+    weighted, sizes = _replicate_means(np.column_stack([weights * loss, weights]), units, seed).T  # each (B,)
+    return _bca(value, weighted / sizes, weights * (loss - value), units)
 
 
 def ece_interval(target: Target, probabilities: Floats, units: Units, seed: int) -> Interval:

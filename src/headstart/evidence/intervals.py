@@ -56,7 +56,9 @@ def mean_interval(scores: Floats, groups: NDArray[np.int64] | None = None) -> In
     return wilson(value, influence, units, pieces=len(units) / 2)
 
 
-def paired_difference(a: Floats, b: Floats, groups: NDArray[np.int64] | None = None) -> Interval:
+def paired_difference(
+    a: Floats, b: Floats, groups: NDArray[np.int64] | None = None, weights: Floats | None = None
+) -> Interval:
     """The mean of a - b, two models' item scores (n,) on the same items.
 
     Right or wrong scores of independent items: the adjusted Wald interval of Bonett & Price (2012), which adds one
@@ -67,6 +69,11 @@ def paired_difference(a: Floats, b: Floats, groups: NDArray[np.int64] | None = N
     All else: Student's t on the units' summed differences. Groups of which none differs do not make two models one:
     there the adjusted interval is taken, at one item a group. As in the sign test, a unit without a difference tells
     nothing of the direction, so the degrees of freedom count the units that differ, less one.
+
+    Args:
+        a, b, groups: as above.
+        weights: (n,) that right or wrong scores were multiplied with. Where no item differs they tell how many items
+            of equal weight there would be (Kish 1965): (sum w)^2 / sum w^2.
 
     Raises:
         DataError: no items, or unequal numbers of them.
@@ -79,6 +86,8 @@ def paired_difference(a: Floats, b: Floats, groups: NDArray[np.int64] | None = N
     if not units.grouped and _right_or_wrong(a) and _right_or_wrong(b):
         return _adjusted_wald(value, int((difference > 0).sum()), int((difference < 0).sum()), len(a))
     differing = int(np.count_nonzero(units.sums(difference)))
+    if differing == 0 and weights is not None:
+        return _adjusted_wald(value, 0, 0, min(len(units), float(weights.sum() ** 2 / (weights**2).sum())))
     if differing == 0 and _right_or_wrong(a) and _right_or_wrong(b):
         return _adjusted_wald(value, 0, 0, len(units))  # as if each group were one item
     if differing == 0:
@@ -87,7 +96,7 @@ def paired_difference(a: Floats, b: Floats, groups: NDArray[np.int64] | None = N
     return Interval(value, value - half, value + half)
 
 
-def _adjusted_wald(value: float, only_a: int, only_b: int, n: int) -> Interval:
+def _adjusted_wald(value: float, only_a: int, only_b: int, n: float) -> Interval:
     """Bonett & Price's interval of the difference, from the items of n that only a, and only b, has right."""
     p10, p01 = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
     half = _normal() * math.sqrt((p10 + p01 - (p10 - p01) ** 2) / (n + 2))

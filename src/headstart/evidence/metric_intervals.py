@@ -16,18 +16,23 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.evidence.bootstrap import ece_interval, loss_intervals
+from headstart.evidence.bootstrap import balanced_loss, ece_interval, loss_intervals
 from headstart.evidence.intervals import Interval, mean_interval, wilson
-from headstart.evidence.metrics import Counts, correct, item_scores, ranked, ratios, score
+from headstart.evidence.metrics import BALANCED, Counts, correct, item_scores, mean_ratio, ranked, ratios, score
 from headstart.evidence.ranking import macro_auc
-from headstart.evidence.units import units_of
+from headstart.evidence.units import Units, units_of
 from headstart.tasks import Target
 
 Floats = NDArray[np.float64]
 
 
 def with_intervals(
-    target: Target, probabilities: Floats, groups: NDArray[np.int64] | None = None, seed: int = 0
+    target: Target,
+    probabilities: Floats,
+    groups: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    *,
+    balanced: bool = False,
 ) -> dict[str, Interval]:
     """Every metric of the task with its interval, in the order of `score`.
 
@@ -36,6 +41,7 @@ def with_intervals(
         probabilities: (n, C) float64 as for `score`.
         groups: (n,) codes of what is not independent (a patient's images); None for independent items.
         seed: of the bootstrap.
+        balanced: exclusive classes: with balanced_log_loss, last.
 
     Returns:
         by name; low and high are nan where there is no interval: an undefined value, fewer than two groups, map.
@@ -52,7 +58,13 @@ def with_intervals(
         intervals |= _bounded(target, probabilities, values, groups)
         if len(units) > 1:
             intervals["ece"] = ece_interval(target, probabilities, units, seed)
-    return {name: intervals[name] for name in values}
+    ordered = {name: intervals[name] for name in values}
+    return ordered | {"balanced_log_loss": balanced_loss(target, probabilities, units, seed)} if balanced else ordered
+
+
+def balanced_interval(target: Target, probabilities: Floats, groups: NDArray[np.int64] | None = None) -> Interval:
+    """The balanced accuracy of exclusive classes with its interval."""
+    return _mean_of_ratios(*ratios(target, probabilities)[BALANCED], units_of(len(target), groups))
 
 
 def _bounded(
@@ -65,15 +77,21 @@ def _bounded(
         intervals["samples_f1"] = mean_interval(item_scores(target, probabilities), groups)
     for name, (numerators, denominators) in ratios(target, probabilities).items():
         if math.isfinite(values[name]):
-            # A small class that is all right has no variance of its own, so a mean over classes is held to its pieces;
-            # a quarter of them for the added doubt is what kept coverage with classes of ten items in simulation.
-            pieces = _pieces(denominators.sum(axis=0, dtype=np.float64))
-            influence = _ratio_influence(numerators, denominators)
-            intervals[name] = wilson(values[name], influence, units, pieces / 4, most=pieces)
+            intervals[name] = _mean_of_ratios(numerators, denominators, units)
     area, influence = macro_auc(*ranked(target, probabilities))
     if math.isfinite(area):
         intervals["auc"] = wilson(area, influence, units, _pieces(target.encoded().sum(axis=0)) / 2)
     return intervals
+
+
+def _mean_of_ratios(numerators: Counts, denominators: Counts, units: Units) -> Interval:
+    """A small class that is all right has no variance of its own, so a mean over classes is held to its pieces.
+
+    A quarter of them for the added doubt is what kept coverage with classes of ten items in simulation.
+    """
+    pieces = _pieces(denominators.sum(axis=0, dtype=np.float64))
+    influence = _ratio_influence(numerators, denominators)
+    return wilson(mean_ratio(numerators, denominators), influence, units, pieces / 4, most=pieces)
 
 
 def _pieces(sizes: Floats) -> float:

@@ -6,6 +6,7 @@ Definitions, where the field has several:
                         rest, of those that have positive and negative items.
     macro_f1            the mean over the classes that are true of, or predicted for, some item.
     balanced_accuracy   the mean recall of the classes that occur.
+    balanced_log_loss   the mean over the classes that occur of their items' log loss.
     samples_f1          an item without labels for which none is predicted counts as 1.
     brier               binary: the squared error of the second class's probability (0 to 1); multiclass: summed over
                         classes (0 to 2; Brier 1950); multilabel: the mean over labels.
@@ -37,6 +38,9 @@ PRIMARY: dict[Task, str] = {
 }
 """The metric that decides, by task: the mean of `item_scores`."""
 
+BALANCED = "balanced_accuracy"
+"""The metric that decides where every class is to count the same."""
+
 BINS = 15
 _SMALLEST = float(np.finfo(np.float64).eps)
 
@@ -56,7 +60,7 @@ def score(target: Target, probabilities: Floats) -> dict[str, float]:
         return _regression(target, probabilities)
     values = {"accuracy": float(correct(target, probabilities).mean())}
     for name, (numerators, denominators) in ratios(target, probabilities).items():
-        values[name] = _mean_ratio(numerators, denominators)
+        values[name] = mean_ratio(numerators, denominators)
     if target.task == "multilabel":
         values["samples_f1"] = float(item_scores(target, probabilities).mean())
         values["map"] = mean_average_precision(target.y.astype(bool), probabilities)
@@ -95,18 +99,30 @@ def correct(target: Target, probabilities: Floats) -> NDArray[np.bool_]:
     return np.all(right, axis=1) if target.task == "multilabel" else right
 
 
-def item_scores(target: Target, probabilities: Floats) -> Floats:
+def class_weights(target: Target) -> Floats:
+    """(n,) float64 of mean 1 with which each of the C classes that occur counts the same: n / (C n_c) for class c."""
+    codes = target.y.astype(np.int64)
+    counts = np.bincount(codes, minlength=target.n_outputs)
+    weights: Floats = (len(target) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[codes]
+    return weights
+
+
+def item_scores(target: Target, probabilities: Floats, *, balanced: bool = False) -> Floats:
     """(n,) float64 whose mean is the primary metric: the score of each item by itself.
 
     Exclusive: 1 right, 0 wrong. Multilabel: the F1 of the item's labels. Regression: 1 - squared error / variance of
     the n targets, so that the mean is R2 (where the targets are constant: minus the squared error).
+
+    Args:
+        balanced: exclusive: times `class_weights`, so that the mean is the balanced accuracy.
 
     Raises:
         DataError: as `score`.
     """
     check(target, probabilities)
     if target.exclusive:
-        return correct(target, probabilities).astype(np.float64)
+        right = correct(target, probabilities).astype(np.float64)
+        return right * class_weights(target) if balanced else right
     if target.task == "regression":
         squared = item_losses(target, probabilities)["squared"]
         variance = spread(target)
@@ -198,7 +214,8 @@ def confusion(target: Target, probabilities: Floats) -> NDArray[np.int64]:
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
-def _mean_ratio(numerators: Counts, denominators: Counts) -> float:
+def mean_ratio(numerators: Counts, denominators: Counts) -> float:
+    """The mean over the classes whose denominators are not all zero, as of `ratios`; nan where there is none."""
     top, bottom = numerators.sum(axis=0, dtype=np.float64), denominators.sum(axis=0, dtype=np.float64)
     defined = bottom > 0
     return float((top[defined] / bottom[defined]).mean()) if defined.any() else float("nan")

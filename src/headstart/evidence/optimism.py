@@ -51,7 +51,11 @@ class Corrected:
 
 
 def corrected(
-    item_scores: Floats, groups: NDArray[np.int64] | None = None, seed: int = 0, select: Rule = highest_mean
+    item_scores: Floats,
+    groups: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    select: Rule = highest_mean,
+    own: Interval | None = None,
 ) -> Corrected:
     """The score of whichever of K candidates `select` takes, without the optimism of having selected it.
 
@@ -63,12 +67,14 @@ def corrected(
         groups: (n,) codes of what is not independent; whole groups are drawn.
         seed: of the bootstrap.
         select: the rule that was used, for instance `one_standard_error(costs, log_losses)`.
+        own: the selected candidate's mean with its interval; by default `mean_interval`, which weighted scores of right
+            and wrong do not suit.
 
     Raises:
         DataError: no items or no candidates.
     """
     chosen, optimism = _selected(item_scores, groups, seed, select)
-    naive = mean_interval(item_scores[:, chosen], groups)
+    naive = own or mean_interval(item_scores[:, chosen], groups)
     honest = naive.corrected(-optimism, optimism)
     low = max(0.0, honest.low) if naive.low >= 0.0 else honest.low
     return Corrected(honest.value, low, honest.high, naive.value, optimism, chosen)
@@ -81,6 +87,7 @@ def selected_gain(
     seed: int = 0,
     transfer_rule: Rule = highest_mean,
     baseline_rule: Rule = highest_mean,
+    weights: Floats | None = None,
 ) -> Interval:
     """The gain of the selected transfer candidate over the selected baseline, both without the optimism of selection.
 
@@ -92,13 +99,14 @@ def selected_gain(
         baseline_scores: (n, K2) on the same items.
         groups, seed: as for `corrected`.
         transfer_rule, baseline_rule: how each side's candidate was selected.
+        weights: as for `paired_difference`.
 
     Raises:
         DataError: no items, no candidates on a side, or unequal numbers of items.
     """
     ours, our_optimism = _selected(transfer_scores, groups, seed, transfer_rule)
     theirs, their_optimism = _selected(baseline_scores, groups, seed, baseline_rule)
-    gain = paired_difference(transfer_scores[:, ours], baseline_scores[:, theirs], groups)
+    gain = paired_difference(transfer_scores[:, ours], baseline_scores[:, theirs], groups, weights)
     return gain.corrected(their_optimism - our_optimism, math.hypot(our_optimism, their_optimism))
 
 

@@ -13,7 +13,7 @@ from headstart.evidence.intervals import Interval, mean_interval, paired_differe
 
 Floats = NDArray[np.float64]
 
-_WORDS = {"accuracy": "accuracy", "samples_f1": "sample F1", "r2": "R2"}
+_WORDS = {"samples_f1": "sample F1", "r2": "R2", "balanced_accuracy": "balanced accuracy"}
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
@@ -63,7 +63,7 @@ def verdict(
     Args:
         transfer: None where there is no source to transfer from.
         baseline: None where no baseline was scored.
-        metric: the primary metric's name, `PRIMARY[task]`.
+        metric: the primary metric's name: `PRIMARY[task]`, or BALANCED.
         groups: (n,) codes of what is not independent.
         gain: where either side was selected among several, `selected_gain` of all of them; by default the paired
             difference of the two.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from headstart.adapt.base import Reading
 from headstart.data.splits import Fold
 from headstart.evidence.calibration import Calibration
+from headstart.evidence.metrics import BALANCED, PRIMARY
 from headstart.heads.base import FittedHead, Head
 from headstart.plan.parallel import each
 from headstart.plan.views import FittedView, View
@@ -28,7 +29,7 @@ class Problem:
         target: labels of the n items.
         folds: the splits; time-ordered ones leave the earliest items untested.
         groups: (n,) codes or None.
-        weights: (n,) item weights or None.
+        weights: (n,) with which every class counts the same; None where every item does.
     """
 
     target: Target
@@ -37,6 +38,11 @@ class Problem:
     weights: NDArray[np.float64] | None
     seed: int
 
+    @property
+    def metric(self) -> str:
+        """The name of the metric that decides."""
+        return PRIMARY[self.target.task] if self.weights is None else BALANCED
+
     def tested(self) -> NDArray[np.int64]:
         """The positions that some fold tests, ascending."""
         return np.sort(np.concatenate([fold.test for fold in self.folds]))
@@ -44,6 +50,10 @@ class Problem:
     def first(self, folds: int) -> Problem:
         """The problem with only its first folds."""
         return replace(self, folds=self.folds[:folds])
+
+    def weights_of(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """The weights of some items."""
+        return None if self.weights is None else self.weights[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +103,27 @@ def crossfit(view: View, head: Head, problem: Problem) -> OutOfFold:
         scores[fold.test] = fitted.scores(fitted_view.matrix(fold.test))
         if fitted.loo_scores is None:
             return None
-        return Calibration.fit(task, fitted.loo_scores, problem.target.take(fold.train))
+        return Calibration.fit(task, fitted.loo_scores, problem.target.take(fold.train), problem.weights_of(fold.train))
 
     own_calibrations = [one(fold) for fold in problem.folds] if _large(view, n) else each(one, problem.folds)
     for fold, own in zip(problem.folds, own_calibrations, strict=True):
-        calibration = own or calibrated(problem.target, scores, np.setdiff1d(problem.tested(), fold.test))
+        others = np.setdiff1d(problem.tested(), fold.test)
+        calibration = own or calibrated(problem.target, scores, others, problem.weights)
         probabilities[fold.test] = calibration.probabilities(scores[fold.test])
     lacking = any(own is None for own in own_calibrations)
-    whole = calibrated(problem.target, scores, problem.tested()) if lacking else None
+    whole = calibrated(problem.target, scores, problem.tested(), problem.weights) if lacking else None
     return OutOfFold(scores, probabilities, time.perf_counter() - start, whole)
 
 
-def calibrated(target: Target, scores: NDArray[np.float64], rows: NDArray[np.int64]) -> Calibration:
+def calibrated(
+    target: Target, scores: NDArray[np.float64], rows: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+) -> Calibration:
     """The calibration of (n, C) scores on some rows; where there are none, logits are taken at their word.
 
     There are none where a single fold was asked for: the earliest of a time order, or a trial.
     """
     if len(rows):
-        return Calibration.fit(target.task, scores[rows], target.take(rows))
+        return Calibration.fit(target.task, scores[rows], target.take(rows), None if weights is None else weights[rows])
     if len(scores) == 0 or target.task == "regression":
         return Calibration(target.task)
     below = scores - scores.max(axis=1, keepdims=True) if target.exclusive else scores
@@ -128,9 +141,10 @@ def fit_all(view: View, head: Head, problem: Problem, out_of_fold: OutOfFold) ->
 
     fitted = one(None) if _large(view, len(rows)) else each(one, [None])[0]
     if fitted.loo_scores is not None:
-        return Fitted(fitted_view, fitted, Calibration.fit(problem.target.task, fitted.loo_scores, problem.target))
-    calibration = out_of_fold.calibration or calibrated(problem.target, out_of_fold.scores, problem.tested())
-    return Fitted(fitted_view, fitted, calibration)
+        calibration = Calibration.fit(problem.target.task, fitted.loo_scores, problem.target, problem.weights)
+        return Fitted(fitted_view, fitted, calibration)
+    whole = calibrated(problem.target, out_of_fold.scores, problem.tested(), problem.weights)
+    return Fitted(fitted_view, fitted, out_of_fold.calibration or whole)
 
 
 def _large(view: View, n: int) -> bool:
@@ -145,7 +159,7 @@ def _fit(head: Head, view: FittedView, rows: NDArray[np.int64], problem: Problem
     return head.fit(
         view.matrix(rows),
         problem.target.take(rows),
-        weights=None if problem.weights is None else problem.weights[rows],
+        weights=problem.weights_of(rows),
         groups=groups,
         seed=problem.seed,
     )

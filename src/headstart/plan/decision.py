@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.evidence.metrics import PRIMARY
+from headstart.evidence.metric_intervals import balanced_interval
+from headstart.evidence.metrics import class_weights
 from headstart.evidence.optimism import Corrected, corrected, selected_gain
 from headstart.evidence.selection import Rule, highest_mean, one_standard_error
 from headstart.evidence.units import units_of
@@ -77,17 +78,19 @@ def decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Prob
 def _decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Problem) -> Decision:
     """All on the same folds."""
     tested = problem.tested()
-    groups = None if problem.groups is None else problem.groups[tested]
+    target, groups = problem.target.take(tested), None if problem.groups is None else problem.groups[tested]
+    weights = None if problem.weights is None else class_weights(target)
     ours, theirs = _side(transfer, groups, cheapest=True), _side(baseline, groups, cheapest=False)
     gain = None
     if ours is not None and theirs is not None:
         gain = selected_gain(
-            ours.matrix, theirs.matrix, groups, problem.seed, transfer_rule=ours.rule, baseline_rule=theirs.rule
+            ours.matrix, theirs.matrix, groups, problem.seed, ours.rule, baseline_rule=theirs.rule, weights=weights
         )
-    judged = verdict(_contender(ours), _contender(theirs), PRIMARY[problem.target.task], groups, gain)
+    judged = verdict(_contender(ours), _contender(theirs), problem.metric, groups, gain)
     ships = ours if ours is not None and (judged.transfer_helps or theirs is None) else theirs
     assert ships is not None, "a race scores at least one candidate"
-    estimate = corrected(ships.matrix, groups, problem.seed, select=ships.rule)
+    own = None if weights is None else balanced_interval(target, ships.best.out_of_fold.probabilities[tested], groups)
+    estimate = corrected(ships.matrix, groups, problem.seed, select=ships.rule, own=own)
     return Decision(
         chosen=ships.best,
         transfer=None if ours is None else ours.best,

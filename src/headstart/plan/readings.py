@@ -43,7 +43,11 @@ class ReadOff:
 
 
 def read_off(
-    target: Target, folds: Sequence[Fold], given: Mapping[int, Sequence[Scores]], readings: Sequence[Reading]
+    target: Target,
+    folds: Sequence[Fold],
+    given: Mapping[int, Sequence[Scores]],
+    readings: Sequence[Reading],
+    weights: Scores | None = None,
 ) -> ReadOff:
     """Choose readings and temperatures by the folds that were trained.
 
@@ -52,24 +56,25 @@ def read_off(
 
     Args:
         given: position of a fold -> its test items' scores (len(test), C) at each reading.
+        weights: (n,) of the items; None for equal ones.
     """
     n = len(target)
     at = [np.zeros((n, target.n_outputs)) for _ in readings]  # (n, C) each
     for k, by_reading in given.items():
         for scores, one in zip(at, by_reading, strict=True):
             scores[folds[k].test] = one
-    losses = np.stack([fold_losses(target, folds[k].test, given[k]) for k in given])  # (K, R, S)
+    losses = np.stack([fold_losses(target, folds[k].test, given[k], weights) for k in given])  # (K, R, S)
     rows = np.sort(np.concatenate([folds[k].test for k in given]))
     scores, probabilities = np.zeros_like(at[0]), np.zeros_like(at[0])
     for position, k in enumerate(given):
         others = [other for other in range(len(given)) if other != position]
         chosen = best_reading(losses[others or [position]])
         test = folds[k].test
-        calibration = calibrated(target, at[chosen], np.setdiff1d(rows, test))
+        calibration = calibrated(target, at[chosen], np.setdiff1d(rows, test), weights)
         scores[test] = at[chosen][test]
         probabilities[test] = calibration.probabilities(scores[test])
     chosen = best_reading(losses)
-    return ReadOff(scores, probabilities, readings[chosen], calibrated(target, at[chosen], rows))
+    return ReadOff(scores, probabilities, readings[chosen], calibrated(target, at[chosen], rows, weights))
 
 
 def best_reading(losses: NDArray[np.float64]) -> int:
@@ -81,21 +86,26 @@ def best_reading(losses: NDArray[np.float64]) -> int:
     return int(losses.sum(axis=0).min(axis=1).argmin())
 
 
-def fold_losses(target: Target, test: NDArray[np.int64], by_reading: Sequence[Scores]) -> NDArray[np.float64]:
+def fold_losses(
+    target: Target, test: NDArray[np.int64], by_reading: Sequence[Scores], weights: Scores | None = None
+) -> NDArray[np.float64]:
     """(R, S) the summed loss of a fold's test items at each reading and slope; regression: squared error, one slope."""
     y = target.take(test).encoded()
+    w = np.ones(len(test)) if weights is None else weights[test]
     if target.task == "regression":
-        return np.array([[float(((scores - y) ** 2).sum())] for scores in by_reading])
+        return np.array([[float(w @ ((scores - y) ** 2).sum(axis=1))] for scores in by_reading])
     loss = _cross_entropy if target.exclusive else _binary_cross_entropy
-    return np.array([[loss(slope * scores, y) for slope in _SLOPES] for scores in by_reading])
+    return np.array([[float(w @ loss(slope * scores, y)) for slope in _SLOPES] for scores in by_reading])
 
 
-def _cross_entropy(logits: Scores, y: Scores) -> float:
-    """- sum log softmax of the true class."""
+def _cross_entropy(logits: Scores, y: Scores) -> Scores:
+    """(m,) - log softmax of the true class."""
     below = logits - logits.max(axis=1, keepdims=True)
-    return float((np.log(np.exp(below).sum(axis=1)) - (below * y).sum(axis=1)).sum())
+    losses: Scores = np.log(np.exp(below).sum(axis=1)) - (below * y).sum(axis=1)
+    return losses
 
 
-def _binary_cross_entropy(logits: Scores, y: Scores) -> float:
-    """- sum log sigmoid of what is true of every label: log(1 + e^z) - y z."""
-    return float((np.logaddexp(0.0, logits) - y * logits).sum())
+def _binary_cross_entropy(logits: Scores, y: Scores) -> Scores:
+    """(m,) - sum log sigmoid of what is true of every label: log(1 + e^z) - y z."""
+    losses: Scores = (np.logaddexp(0.0, logits) - y * logits).sum(axis=1)
+    return losses

@@ -73,6 +73,6 @@ class Trial:
         """What was said of the items of the folds that were trained."""
         trained = sorted(self.learned)
         by_fold = {k: self.learned[k].scores for k in trained}
-        off = read_off(self.problem.target, self.problem.folds, by_fold, self.readings)
+        off = read_off(self.problem.target, self.problem.folds, by_fold, self.readings, self.problem.weights)
         notes = dict.fromkeys(note for k in trained for note in self.learned[k].notes)
         return OutOfFold(off.scores, off.probabilities, sum(self.seconds), off.calibration, off.reading, tuple(notes))

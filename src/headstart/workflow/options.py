@@ -21,7 +21,7 @@ class FitOptions:
         strategies: "frozen", "frozen-ridge", ...; empty for all.
         budget: seconds for the whole fit; None tries every candidate that is worth its time.
         modality, task, input, label, group, time: override what is inferred from the data.
-        balance: weigh items so that every class counts the same.
+        balance: weigh items so that every class counts the same, in the fits and in what is said of them.
         cache: keep features on disk.
     """
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from headstart.data.dataset import Dataset
 from headstart.evidence.metric_intervals import with_intervals
-from headstart.evidence.metrics import PRIMARY
 from headstart.plan.crossfit import Fitted, Problem
 from headstart.plan.decision import Decision
 from headstart.plan.scored import Scored
@@ -39,7 +38,7 @@ def build_report(
         "name": dataset.name,
         "modality": dataset.modality,
         "task": target.task,
-        "metric": PRIMARY[target.task],
+        "metric": problem.metric,
         "classes": list(target.classes),
         "n": len(dataset),
         "groups": None if problem.groups is None else len(set(problem.groups.tolist())),
@@ -67,6 +66,7 @@ def _candidate(scored: Scored, problem: Problem) -> dict[str, Any]:
         scored.out_of_fold.probabilities[tested],
         groups=None if problem.groups is None else problem.groups[tested],
         seed=problem.seed,
+        balanced=problem.weights is not None,
     )
     return {
         "source": scored.candidate.source,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
-
 from headstart.data.dataset import Dataset
 from headstart.errors import OptionError
+from headstart.evidence.metrics import class_weights
 from headstart.plan.crossfit import Problem
 from headstart.plan.race import Race, run_all
 from headstart.plan.steps import Plan
@@ -114,6 +113,5 @@ def _problem(dataset: Dataset, options: FitOptions) -> Problem:
     if options.balance:
         if not target.exclusive:
             raise OptionError(f"balance is for tasks with exclusive classes, not {target.task}: leave it out")
-        counts = np.bincount(target.y.astype(np.int64), minlength=target.n_outputs)
-        weights = (len(target) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[target.y.astype(np.int64)]
+        weights = class_weights(target)
     return Problem(target, splits, dataset.groups, weights, options.seed)
