@@ -42,8 +42,8 @@ def training(name: str, size: int, age: float) -> Path:
     return file(paths.trainings_dir() / name / "k.result.safetensors", size, age)
 
 
-def features(rows: int, age: float) -> None:
-    space = Space("a", "a", 2000, "float16")
+def features(rows: int, age: float, name: str = "a", cost: int = 0) -> None:
+    space = Space(name, name, 2000, "float16", cost)
     keys = [i.to_bytes(32, "big") for i in range(rows)]
     with open_cache(space) as opened:
         opened.put_many(keys, np.ones((rows, 2000), np.float16))
@@ -52,8 +52,8 @@ def features(rows: int, age: float) -> None:
     db.close()
 
 
-def items() -> int:
-    return sum(one.items for one in usage())
+def items(*names: str) -> int:
+    return sum(one.items for one in usage() if not names or one.source in names)
 
 
 def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +104,30 @@ def test_of_one_hour_activations_go_before_features_and_those_before_trainings()
     assert make_room(limit=held() - 1)
     assert items() < 25
     assert last.exists()
+
+
+def test_of_one_hour_the_cheapest_features_go_first() -> None:
+    """Names that come first in the alphabet are the dearest; what is cheap was used some minutes later."""
+    at = 2 * DAY + 1800
+    features(100, at, "a source", cost=1000)
+    features(100, at, "large source", cost=9000)
+    features(100, at - 300, "no transfer")
+    limit = int(0.95 * held())
+    assert make_room(limit=limit)
+    assert 0 < items("no transfer") < 100
+    assert items("a source", "large source") == 200
+    assert make_room(limit=int(0.6 * limit))
+    assert items("no transfer") == 0
+    assert 0 < items("a source") < 100
+    assert items("large source") == 100
+
+
+def test_across_hours_age_counts_before_cost() -> None:
+    features(100, 3 * DAY, "dear", cost=1000)
+    features(100, 2 * DAY, "cheap")
+    assert make_room(limit=int(0.95 * held()))
+    assert items("dear") < 100
+    assert items("cheap") == 100
 
 
 def test_what_is_spared_and_what_may_be_in_use_stays() -> None:

@@ -2,7 +2,9 @@
 
 HEADSTART_CACHE_BYTES bounds the three together. Past it, what was not used for longest goes first, whatever its kind;
 of what was used in the same hour, activations go before features and those before trainings: a byte of them is had
-again in the least time. Nothing that runs depends on any of it, so that it may go at any moment, and in any process.
+again in the least time. Among features those go first whose bytes cost least: descriptors, then small sources'.
+
+Nothing that runs depends on any of it, so that it may go at any moment, and in any process.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def make_room(size: int = 0, *, limit: int | None = None, spare: Callable[[Path]
     now = time.time()
     kinds = enumerate((activation_pieces(), spaces.pieces(), training_pieces(idle=_IN_USE_SECONDS)))
     found = [(-int((now - piece.used) // _HOUR), kind, piece) for kind, pieces in kinds for piece in pieces]
-    for _, _, piece in sorted(found, key=lambda one: (*one[:2], one[2].used, str(one[2].path))):
+    for _, _, piece in sorted(found, key=lambda one: (*one[:2], one[2].cost, one[2].used, str(one[2].path))):
         if excess <= 0:
             break
         if not spare(piece.path):

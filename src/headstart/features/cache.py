@@ -12,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from types import TracebackType
 from typing import Any, Literal
@@ -40,12 +40,14 @@ class Space:
         identity: whatever changes a value: the source's fingerprint, the preprocessing, the precision.
         width: numbers in a row.
         dtype: of those numbers.
+        cost: how dear a byte of a row is to compute; of rows last used in the same hour the cheapest go first.
     """
 
     source: str
     identity: str
     width: int
     dtype: Literal["float16", "uint8"]
+    cost: int = field(default=0, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -67,7 +69,7 @@ class FeatureCache:
         if budget() > 0:
             with self._tolerant():
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._store = Store(self._path, space.source)
+                self._store = Store(self._path, space.source, space.cost)
 
     @property
     def active(self) -> bool:
@@ -154,7 +156,7 @@ class FeatureCache:
             return
         with suppress(sqlite3.Error, OSError):
             delete(self._path)
-            self._store = Store(self._path, self._space.source)
+            self._store = Store(self._path, self._space.source, self._space.cost)
         again = "begun anew" if self._store is not None else "off"
         self._say(f"feature cache {again}: {self._path.name} was damaged ({error})")
 

@@ -27,7 +27,8 @@ from headstart.sources.base import Source
 PREPROCESSING_VERSION = 1
 # The same of what `hog` says of an image.
 _DESCRIPTION_VERSION = 2
-_FILES = Space("files seen", "content of a file by its place, size and time", KEY_BYTES, "uint8")
+# The name of a content is a few bytes, and saves reading the file: it goes last. Descriptors go before any source's rows.
+_FILES = Space("files seen", "content of a file by its place, size and time", KEY_BYTES, "uint8", cost=1 << 40)
 _DESCRIBED = Space("no transfer", f"hog v{_DESCRIPTION_VERSION}", len(names()), "float16")
 
 
@@ -121,7 +122,8 @@ def _open_caches(source: Source, choice: Choice, progress: Progress, stack: Exit
 
     how = "fp32" if choice.precision == "fp32" else f"{choice.engine} {choice.precision}"
     identity = f"{source.fingerprint} v{PREPROCESSING_VERSION} {how}"
-    rows = stack.enter_context(open_cache(Space(source.name, identity, source.width, "float16"), say=say))
+    space = Space(source.name, identity, source.width, "float16", cost=source.parameters // source.width)
+    rows = stack.enter_context(open_cache(space, say=say))
     if source.modality == "text":
         return _Caches(rows)
     described, files = (stack.enter_context(open_cache(space, say=say)) for space in (_DESCRIBED, _FILES))

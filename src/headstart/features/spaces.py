@@ -36,12 +36,14 @@ class Piece:
         used: seconds since 1970.
         bytes: that it takes.
         drop: removes as much of it as it takes to free so many bytes, and tells how many it freed, about.
+        cost: how dear a byte is to have again, among pieces of one kind.
     """
 
     path: Path
     used: float
     bytes: int
     drop: Callable[[int], int]
+    cost: int = 0
 
 
 def usage() -> list[SpaceUsage]:
@@ -73,11 +75,12 @@ def pieces() -> Iterator[Piece]:
     """The rows of every space, those together that were used in one second; locked spaces are passed over."""
     for path in stores():
         ages: list[tuple[int, int]] = []
+        cost = 0
         with suppress(sqlite3.Error, OSError), _opened(path) as store:
-            ages = store.ages()
+            ages, cost = store.ages(), store.cost()
         each = max(1, size(path) // max(1, sum(count for _, count in ages)))
         for used, count in ages:
-            yield Piece(path, used, each * count, partial(_drop, path, used, count, each))
+            yield Piece(path, used, each * count, partial(_drop, path, used, count, each), cost)
 
 
 def shrink() -> None:

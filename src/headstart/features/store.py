@@ -32,11 +32,12 @@ _T = TypeVar("_T")
 class Store:
     """An open file. Every method may raise sqlite3.Error. Any thread may use it, but one at a time."""
 
-    def __init__(self, path: Path, source: str = "", *, wait: float = 30.0) -> None:
+    def __init__(self, path: Path, source: str = "", cost: int = 0, *, wait: float = 30.0) -> None:
         """Open or make `path`.
 
         Args:
-            source: what the rows are of, in words; kept when the file is made.
+            source: what the rows are of, in words; kept when the file is made, as is `cost`.
+            cost: how dear a byte of a row is to compute.
             wait: seconds to wait for another process that writes.
         """
         self.path = path
@@ -49,7 +50,8 @@ class Store:
             with self._transaction():
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     self._db.execute(statement)
-                self._db.execute("INSERT OR IGNORE INTO about VALUES ('source', ?)", (source,))
+                about = [("source", source), ("cost", str(cost))]
+                self._db.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", about)
         except BaseException:
             self._db.close()
             raise
@@ -111,7 +113,15 @@ class Store:
 
     def source(self) -> str:
         """What the rows are of."""
-        found = self._db.execute("SELECT value FROM about WHERE name = 'source'").fetchone()
+        return self._about("source")
+
+    def cost(self) -> int:
+        """How dear a byte of a row is to compute."""
+        found = self._about("cost")
+        return int(found) if found.isdecimal() else 0
+
+    def _about(self, name: str) -> str:
+        found = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
         return str(found[0]) if found else ""
 
     def any(self) -> bool:
