@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from headstart.data.cells import Cell, is_missing_word, number_share
+from headstart.data.cells import number_share
 from headstart.data.dataset import MODALITIES, Modality
+from headstart.data.groups import NO_GROUPS, Groups, likely_groups
+from headstart.data.looks import image_share, is_strings, sample, words
 from headstart.data.matrix import base_columns
-from headstart.data.search import IMAGE_SUFFIXES
 from headstart.data.table import Table
 from headstart.errors import DataError, OptionError
 from headstart.tasks import TASKS, Task
@@ -19,14 +19,7 @@ LABEL_NAMES = (
     "label", "labels", "class", "classes", "target", "targets", "category", "categories", "y", "intent", "sentiment",
     "diagnosis", "species", "outcome", "tag", "tags", "topic", "genre",
 )  # fmt: skip
-GROUP_NAMES = (
-    "group", "groups", "group_id", "patient", "patient_id", "patientid", "subject", "subject_id", "speaker",
-    "speaker_id", "site", "hospital", "session_id",
-)  # fmt: skip
 TEXT_NAMES = ("text", "texts", "sentence", "utterance", "question", "review", "comment", "message", "body", "document")
-
-MIN_GROUPS = 5  # a column that only looks like groups must allow five folds
-SAMPLE = 2_000  # cells looked at to tell what a column holds
 
 
 @dataclass(frozen=True)
@@ -93,36 +86,43 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
     labels = _named_labels(table, wanted) if labelled else ()
     if labelled and not labels and set(wanted.usual_labels) <= set(table.columns):
         labels = wanted.usual_labels
-    given = [check_column(table, name) for name in (wanted.input, wanted.group, wanted.time) if name]
+    named = None if wanted.group == NO_GROUPS and NO_GROUPS not in table.columns else wanted.group
+    given = [check_column(table, name) for name in (wanted.input, named, wanted.time) if name]
     _refuse_leak(wanted, labels)
+    used = base_columns(wanted.columns, tuple(table.columns)) if wanted.columns else ()
     free = [name for name in table.columns if name not in given and name not in labels]
-    group, time, id_ = wanted.group, wanted.time, _find_id(table, free)
-    if labelled and not group:
-        group = _find_group(table, free)
-        if group:
-            notes.append(f"groups: column {group!r}, by its name; its rows stay on one side of every split")
-    free = [name for name in free if name not in (group, id_)]
+    id_ = _find_id(table, free)
+    unknown = [name for name in free if name not in (id_, wanted.usual_input, *used)] if labelled else []
+    groups = Groups(named, likely_groups(table.columns, unknown), settled=wanted.group is not None)
+    free = [name for name in free if name not in (id_, *groups.aside)]
     if labelled and not labels:
         labels = _by_name([name for name in free if name != wanted.usual_input], LABEL_NAMES)
         if labels:
             notes.append(f"label: column {labels[0]!r}, by its name")
     free = [name for name in free if name not in labels]
-    used = base_columns(wanted.columns, tuple(table.columns)) if wanted.columns else ()
 
     modality, source, why = _find_input(table, free, wanted)
     if why:
         notes.append(why)
     if labelled and not labels:
         others = [name for name in free if name != source and name not in used]
+        if not others and groups.taken is not None and not groups.taken.sure:
+            others = [groups.taken.name]
         labels = (_guess_label(table, others, modality),)
         notes.append(f"label: column {labels[0]!r}, the last that can be one")
     rest = [name for name in free if name != source and name not in labels]
     inputs = (source,) if source else tuple(rest)
     if not inputs:
-        raise DataError(f"{table.name} has no column to learn from besides the label {', '.join(labels)}")
-    if source and rest and labelled:
-        notes.append(f"not used: column{'s' if len(rest) > 1 else ''} {', '.join(rest[:8])}{' ...' * (len(rest) > 8)}")
-    return Roles(modality, inputs, labels, group, time, id_, tuple(notes))
+        aside = f"; {', '.join(groups.aside)} by their names look like groups" if groups.aside else ""
+        raise DataError(f"{table.name} has no column to learn from besides the label {', '.join(labels)}{aside}")
+    if labelled:
+        group, said = groups.settle(rest if source else (), () if source else used or rest, labels[0])
+        notes += said
+        unused = [name for name in rest if source and name != group]
+        if unused:
+            listed = ", ".join(unused[:8]) + " ..." * (len(unused) > 8)
+            notes.append(f"not used: column{'s' if len(unused) > 1 else ''} {listed}")
+    return Roles(modality, inputs, labels, group if labelled else None, wanted.time, id_, tuple(notes))
 
 
 def _refuse_leak(wanted: Wanted, labels: Sequence[str]) -> None:
@@ -169,22 +169,14 @@ def _find_id(table: Table, free: Sequence[str]) -> str | None:
     return name if unique and not any(isinstance(cell, list) for cell in cells) else None
 
 
-def _find_group(table: Table, free: Sequence[str]) -> str | None:
-    for name in _by_name(free, GROUP_NAMES):
-        distinct = len({str(cell) for cell in table.columns[name]})
-        if MIN_GROUPS <= distinct < len(table):
-            return name
-    return None
-
-
 def _find_input(table: Table, free: Sequence[str], wanted: Wanted) -> tuple[Modality, str | None, str]:
     """The modality, the one input column (None for a table of features), and a sentence ("" where all was given)."""
     modality = wanted.modality
     if modality == "table":
         return "table", wanted.input, ""
     if wanted.input:
-        seen = _sample(table.columns[wanted.input])
-        found: Modality = "image" if _image_share(seen) >= 0.8 else "text" if number_share(seen) < 0.95 else "table"
+        seen = sample(table.columns[wanted.input])
+        found: Modality = "image" if image_share(seen) >= 0.8 else "text" if number_share(seen) < 0.95 else "table"
         return (
             modality or found,
             wanted.input,
@@ -193,8 +185,8 @@ def _find_input(table: Table, free: Sequence[str], wanted: Wanted) -> tuple[Moda
     if modality is not None and wanted.usual_input in free:
         return modality, wanted.usual_input, f"input: column {wanted.usual_input!r}, as in the model's fit"
     if modality in (None, "image"):
-        best = max(free, key=lambda name: _image_share(_sample(table.columns[name])), default=None)
-        if best is not None and _image_share(_sample(table.columns[best])) >= (0.8 if modality is None else 0.01):
+        best = max(free, key=lambda name: image_share(sample(table.columns[name])), default=None)
+        if best is not None and image_share(sample(table.columns[best])) >= (0.8 if modality is None else 0.01):
             return "image", best, f"modality image: column {best!r} holds paths of images"
         if modality == "image":
             raise DataError(f"{table.name} has no column of image paths; name it with input=")
@@ -208,16 +200,16 @@ def _find_input(table: Table, free: Sequence[str], wanted: Wanted) -> tuple[Moda
 
 def _find_text(table: Table, free: Sequence[str], *, forced: bool) -> str | None:
     """The column of texts, if the table is about texts: by its name, else long strings with hardly a number beside."""
-    named = _by_name([name for name in free if number_share(_sample(table.columns[name])) < 0.95], TEXT_NAMES)
+    named = _by_name([name for name in free if number_share(sample(table.columns[name])) < 0.95], TEXT_NAMES)
     if named:
         return named[0]
-    strings = [name for name in free if _is_strings(table.columns[name])]
+    strings = [name for name in free if is_strings(table.columns[name])]
     if not strings:
         return free[0] if forced and len(free) == 1 else None
-    longest = max(strings, key=lambda name: _words(table.columns[name]))
-    numbers = sum(number_share(_sample(table.columns[name])) >= 0.95 for name in free)
+    longest = max(strings, key=lambda name: words(table.columns[name]))
+    numbers = sum(number_share(sample(table.columns[name])) >= 0.95 for name in free)
     cells = table.columns[longest]
-    prose = _words(cells) >= 3 and numbers <= 2
+    prose = words(cells) >= 3 and numbers <= 2
     alone = numbers == 0 and len({*map(str, cells)}) > max(0.5 * len(cells), 10)
     return longest if forced or prose or alone else None
 
@@ -229,7 +221,7 @@ def _guess_label(table: Table, free: Sequence[str], modality: Modality) -> str:
     if modality == "table" or len(free) == 1:
         return free[-1]
     for name in reversed(free):
-        cells = _sample(table.columns[name])
+        cells = sample(table.columns[name])
         if (
             any(isinstance(c, list) for c in cells)
             or number_share(cells) == 1
@@ -237,23 +229,3 @@ def _guess_label(table: Table, free: Sequence[str], modality: Modality) -> str:
         ):
             return name
     raise DataError(f"{table.name}: which column is the label? Name it with label= (there are {', '.join(free)})")
-
-
-def _sample(cells: Sequence[Cell]) -> Sequence[Cell]:
-    return cells[:: max(1, len(cells) // SAMPLE)]
-
-
-def _image_share(cells: Sequence[Cell]) -> float:
-    there = [cell for cell in cells if not is_missing_word(cell)]
-    images = sum(isinstance(c, str) and os.path.splitext(c)[1].lower() in IMAGE_SUFFIXES for c in there)
-    return images / len(there) if there else 0.0
-
-
-def _is_strings(cells: Sequence[Cell]) -> bool:
-    seen = _sample(cells)
-    return any(isinstance(cell, str) for cell in seen) and number_share(seen) < 0.95
-
-
-def _words(cells: Sequence[Cell]) -> float:
-    seen = [cell for cell in _sample(cells) if isinstance(cell, str)]
-    return sum(len(cell.split()) for cell in seen) / max(len(seen), 1)

@@ -43,7 +43,7 @@ def read(
         input: the column of texts, or of image paths relative to the table (to the current folder for a DataFrame).
             For tables of features: leave out, or the one column to use.
         label: the label column, or several columns of 0 and 1 joined by commas.
-        group: the column of what must stay on one side of a split.
+        group: the column of what must stay on one side of a split; "none" so that none is taken by its name.
         time: the column to order splits by; numbers or ISO dates.
 
     Raises:

@@ -1,0 +1,35 @@
+"""What the cells of a column look like, by a sample of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from headstart.data.cells import Cell, is_missing_word, number_share
+from headstart.data.search import IMAGE_SUFFIXES
+
+SAMPLE = 2_000  # cells looked at to tell what a column holds
+
+
+def sample(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Up to twice SAMPLE cells, evenly from all."""
+    return cells[:: max(1, len(cells) // SAMPLE)]
+
+
+def image_share(cells: Sequence[Cell]) -> float:
+    """The share of names of images among the cells that are not missing."""
+    there = [cell for cell in cells if not is_missing_word(cell)]
+    images = sum(isinstance(c, str) and os.path.splitext(c)[1].lower() in IMAGE_SUFFIXES for c in there)
+    return images / len(there) if there else 0.0
+
+
+def is_strings(cells: Sequence[Cell]) -> bool:
+    """True where strings stand there that are not numbers."""
+    seen = sample(cells)
+    return any(isinstance(cell, str) for cell in seen) and number_share(seen) < 0.95
+
+
+def words(cells: Sequence[Cell]) -> float:
+    """Mean words a string."""
+    seen = [cell for cell in sample(cells) if isinstance(cell, str)]
+    return sum(len(cell.split()) for cell in seen) / max(len(seen), 1)
