@@ -73,6 +73,18 @@ def test_one_on_each_side_is_the_paired_difference():
     assert selected_gain(scores[:, :1], scores[:, 1:]) == paired_difference(scores[:, 0], scores[:, 1])
 
 
+def test_what_is_judged_need_not_be_what_selects():
+    """Selected by noise, judged by what noise cannot tell: nothing is flattered; by the noise itself it is."""
+    rng = np.random.default_rng(7)
+    noise, worth = right(rng, 100, np.full(12, 0.8)), rng.normal(size=(100, 12))
+    plain = np.zeros((100, 1))
+    chosen = int(noise.mean(axis=0).argmax())
+    own = paired_difference(worth[:, chosen], plain[:, 0])
+    got = selected_gain(noise, plain, judged=(worth, plain))
+    assert got.value == pytest.approx(own.value, abs=0.05)
+    assert selected_gain(noise, plain).value < noise.mean(axis=0).max() - 0.01
+
+
 def test_coverage_of_the_gain_where_both_sides_were_selected():
     rng = np.random.default_rng(6)
     held, claimed = [], []

@@ -40,6 +40,31 @@ def test_it_cannot_tell():
     assert f"{width:.1f} points wide and holds zero; trees ships, as the cheaper of the two" in got.text
 
 
+def test_where_it_cannot_tell_the_log_loss_says_what_ships():
+    ours, theirs = side("ridge", 150, log_loss=0.16), side("trees", 148, log_loss=0.27)
+    better = verdict(ours, theirs, "accuracy", loss_gain=Interval(0.11, 0.05, 0.17))
+    assert not better.transfer_helps
+    assert better.ships == "transfer"
+    assert better.text.startswith("cannot tell whether transfer pays: +1.0 points")
+    assert better.text.endswith("holds zero; but the log loss of ridge is better by 0.11 [0.05, 0.17], so ridge ships")
+    assert better.json()["log_loss_gain"] == {"value": 0.11, "low": 0.05, "high": 0.17}
+    worse = verdict(ours, theirs, "accuracy", loss_gain=Interval(-0.11, -0.17, -0.05))
+    assert worse.ships == "baseline"
+    assert worse.text.endswith("the log loss of trees is better by 0.11 [0.05, 0.17], so trees ships")
+    neither = verdict(ours, theirs, "accuracy", loss_gain=Interval(0.01, -0.05, 0.06))
+    assert neither.ships == "baseline"
+    assert neither.text.endswith("trees ships, as the cheaper of the two")
+
+
+def test_where_it_can_tell_the_log_loss_changes_nothing():
+    ours, theirs = side("ridge", 190), side("trees", 120)
+    got = verdict(ours, theirs, "accuracy", loss_gain=Interval(-0.1, -0.2, -0.05))
+    assert (got.transfer_helps, got.ships) == (True, "transfer")
+    got = verdict(theirs, ours, "accuracy", loss_gain=Interval(0.1, 0.05, 0.2))
+    assert (got.transfer_helps, got.ships) == (False, "baseline")
+    assert got.json()["ships"] == "baseline"
+
+
 def test_the_loss_of_numbers_is_called_by_its_name():
     ours = Contender("ridge", np.array([0.5, 0.2, 0.9, 0.4]), 3.0)
     got = verdict(ours, Contender("trees", np.array([0.4, 0.4, 0.8, 0.5]), 3.5), "r2")

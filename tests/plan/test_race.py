@@ -13,7 +13,7 @@ from headstart.errors import OptionError
 from headstart.evidence.optimism import corrected
 from headstart.features.blocks import Features
 from headstart.plan.candidates import Frozen, baselines, frozen_heads
-from headstart.plan.crossfit import Problem
+from headstart.plan.crossfit import OutOfFold, Problem
 from headstart.plan.decision import decide, frozen_first
 from headstart.plan.race import Race, run_all
 from headstart.plan.scored import Scored
@@ -111,6 +111,31 @@ def test_a_tie_goes_to_the_baseline():
     decision = decide(*run_all(race, plain, [view], ["ridge"]), race.problem)
     assert not decision.verdict.transfer_helps
     assert decision.chosen is decision.baseline
+
+
+@pytest.mark.parametrize("better", ["transfer", "baseline"])
+def test_where_accuracy_cannot_tell_the_better_probabilities_ship(better):
+    """Rare classes: both sides call nearly everything common, and one knows far better how sure to be."""
+    rng = np.random.default_rng(0)
+    y = np.tile([0] * 9 + [1], 30)
+    target = Target("binary", y, ("common", "rare"))
+    problem = Problem(target, folds(target, k=5, seed=0), None, None, 0)
+
+    def said(rare: np.ndarray, name: str, *, transfer: bool) -> Scored:
+        candidate = SimpleNamespace(words=name, transfer=transfer, moves=False, cost=1.0, effort=0.0)
+        p = np.stack([1 - rare, rare], axis=1)
+        return Scored.of(candidate, OutOfFold(p, p, 0.0), problem)  # type: ignore[arg-type]
+
+    knows, guesses = np.where(y == 1, 0.48, 0.02) + 0.01 * rng.random(300), np.full(300, 0.1)
+    ours, theirs = (knows, guesses) if better == "transfer" else (guesses, knows)
+    transfer, plain = said(ours, "lite0", transfer=True), said(theirs, "HOG", transfer=False)
+    decision = decide([transfer], [plain], problem)
+    assert not decision.verdict.transfer_helps
+    assert decision.chosen is (transfer if better == "transfer" else plain)
+    winner = "lite0" if better == "transfer" else "HOG"
+    assert f"the log loss of {winner} is better by" in decision.verdict.text
+    assert decision.verdict.loss_gain is not None
+    assert decision.verdict.loss_gain.value == pytest.approx(plain.loss - transfer.loss)
 
 
 def test_without_a_source_the_baseline_ships():

@@ -73,7 +73,7 @@ def corrected(
     Raises:
         DataError: no items or no candidates.
     """
-    chosen, optimism = _selected(item_scores, groups, seed, select)
+    chosen, optimism = _selected(item_scores, groups, seed, select, item_scores)
     naive = own or mean_interval(item_scores[:, chosen], groups)
     honest = naive.corrected(-optimism, optimism)
     low = max(0.0, honest.low) if naive.low >= 0.0 else honest.low
@@ -88,6 +88,7 @@ def selected_gain(
     transfer_rule: Rule = highest_mean,
     baseline_rule: Rule = highest_mean,
     weights: Floats | None = None,
+    judged: tuple[Floats, Floats] | None = None,
 ) -> Interval:
     """The gain of the selected transfer candidate over the selected baseline, both without the optimism of selection.
 
@@ -100,18 +101,23 @@ def selected_gain(
         groups, seed: as for `corrected`.
         transfer_rule, baseline_rule: how each side's candidate was selected.
         weights: as for `paired_difference`.
+        judged: of each side, (n, K1) and (n, K2), what the gain is of, larger being better, where that is not what the
+            rules selected by: log losses, turned round.
 
     Raises:
         DataError: no items, no candidates on a side, or unequal numbers of items.
     """
-    ours, our_optimism = _selected(transfer_scores, groups, seed, transfer_rule)
-    theirs, their_optimism = _selected(baseline_scores, groups, seed, baseline_rule)
-    gain = paired_difference(transfer_scores[:, ours], baseline_scores[:, theirs], groups, weights)
+    ours_by, theirs_by = judged or (transfer_scores, baseline_scores)
+    ours, our_optimism = _selected(transfer_scores, groups, seed, transfer_rule, ours_by)
+    theirs, their_optimism = _selected(baseline_scores, groups, seed, baseline_rule, theirs_by)
+    gain = paired_difference(ours_by[:, ours], theirs_by[:, theirs], groups, weights)
     return gain.corrected(their_optimism - our_optimism, math.hypot(our_optimism, their_optimism))
 
 
-def _selected(item_scores: Floats, groups: NDArray[np.int64] | None, seed: int, select: Rule) -> tuple[int, float]:
-    """The candidate chosen on all items, and the optimism of having chosen it."""
+def _selected(
+    item_scores: Floats, groups: NDArray[np.int64] | None, seed: int, select: Rule, judged: Floats
+) -> tuple[int, float]:
+    """The candidate that `item_scores` choose on all items, and the optimism of having chosen it, in what is judged."""
     if item_scores.ndim != 2 or item_scores.shape[1] == 0:
         raise DataError(
             f"got item scores of shape {item_scores.shape}, expected (items, candidates), at least one each"
@@ -121,14 +127,14 @@ def _selected(item_scores: Floats, groups: NDArray[np.int64] | None, seed: int, 
     if item_scores.shape[1] == 1 or len(units) < 2:
         return chosen, 0.0
     bags = units.merged(seed)
-    sums = bags.sums(item_scores)  # (G, K)
+    sums, worth = bags.sums(item_scores), bags.sums(judged)  # (G, K) each
     losses = []
     for drawn in bootstrap_weights(len(bags), seed):
         selected = select(sums, bags.sizes, drawn)  # (b,)
         left = (drawn == 0).astype(np.float64)  # (b, G)
         items = left @ bags.sizes
         rows = np.flatnonzero(items)  # a replicate that drew every unit leaves nothing to score on
-        outside = (left @ sums)[rows] / items[rows, None]  # (b, K)
+        outside = (left @ worth)[rows] / items[rows, None]  # (b, K)
         losses.append(outside[:, chosen] - np.take_along_axis(outside, selected[rows, None], axis=1)[:, 0])
     lost = np.concatenate(losses)
     return chosen, max(0.0, float(lost.mean())) if len(lost) else 0.0

@@ -1,10 +1,14 @@
-"""Did transfer pay? A gain with its interval, and the sentence that says so."""
+"""Did transfer pay? A gain with its interval, the sentence that says so, and which side ships.
+
+Transfer pays only where the whole interval of the gain is above zero. Where the interval holds zero, what ships is the
+side whose log loss is clearly better, in the same sense; where the log loss cannot tell either, the baseline.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +16,10 @@ from numpy.typing import NDArray
 from headstart.evidence.intervals import Interval, mean_interval, paired_difference
 
 Floats = NDArray[np.float64]
+Side = Literal["transfer", "baseline"]
 
 _WORDS = {"samples_f1": "sample F1", "r2": "R2", "balanced_accuracy": "balanced accuracy"}
+_LOSSES = {"r2": "RMSE", "balanced_accuracy": "balanced log loss"}
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
@@ -40,15 +46,25 @@ class Verdict:
     Attributes:
         gain: in the metric's own unit (0.338, not 33.8); nan where one side is missing.
         text: one or two sentences, numbers in points (hundredths).
+        ships: the side that does; None where nothing was scored.
+        loss_gain: by how much transfer's log loss is lower; None for numbers, and where one side is missing.
     """
 
     transfer_helps: bool
     gain: Interval
     text: str
+    ships: Side | None
+    loss_gain: Interval | None = None
 
     def json(self) -> dict[str, Any]:
-        """`transfer_helps`, `gain`, `text`."""
-        return {"transfer_helps": self.transfer_helps, "gain": self.gain.json(), "text": self.text}
+        """`transfer_helps`, `gain`, `text`, `ships`, `log_loss_gain`."""
+        return {
+            "transfer_helps": self.transfer_helps,
+            "gain": self.gain.json(),
+            "text": self.text,
+            "ships": self.ships,
+            "log_loss_gain": None if self.loss_gain is None else self.loss_gain.json(),
+        }
 
 
 def verdict(
@@ -57,6 +73,7 @@ def verdict(
     metric: str,
     groups: NDArray[np.int64] | None = None,
     gain: Interval | None = None,
+    loss_gain: Interval | None = None,
 ) -> Verdict:
     """Compare the chosen transfer candidate with the best baseline on the same items.
 
@@ -67,36 +84,48 @@ def verdict(
         groups: (n,) codes of what is not independent.
         gain: where either side was selected among several, `selected_gain` of all of them; by default the paired
             difference of the two.
+        loss_gain: by how much transfer's log loss is lower, likewise; None leaves it out.
 
     Raises:
         DataError: the two sides have scores of unequal numbers of items.
     """
     if transfer is None or baseline is None:
-        return Verdict(False, _UNKNOWN, _one_side(transfer, baseline, metric))
+        alone: Side | None = "transfer" if transfer else "baseline" if baseline else None
+        return Verdict(False, _UNKNOWN, _one_side(transfer, baseline, metric), alone)
     gain = gain or paired_difference(transfer.item_scores, baseline.item_scores, groups)
-    return Verdict(gain.low > 0, gain, _sentence(transfer, baseline, _WORDS.get(metric, metric), gain))
-
-
-def _sentence(transfer: Contender, baseline: Contender, metric: str, gain: Interval) -> str:
-    low, high = 100 * gain.low, 100 * gain.high
-    points = f"{100 * gain.value:+.1f} points of {metric} [{low:.1f}, {high:.1f}]"
+    points = f"{100 * gain.value:+.1f} points of {_WORDS.get(metric, metric)}"
+    within = f"{points} [{100 * gain.low:.1f}, {100 * gain.high:.1f}]"
     if gain.low > 0:
-        return f"transfer pays: {points} over {baseline.name} on the same folds"
+        text = f"transfer pays: {within} over {baseline.name} on the same folds"
+        return Verdict(True, gain, text, "transfer", loss_gain)
     if gain.high < 0:
-        return f"transfer does not pay: {points} against {baseline.name} on the same folds; {baseline.name} ships"
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return (
-            f"cannot tell whether transfer pays: {100 * gain.value:+.1f} points of {metric} against {baseline.name}, "
-            f"from too few independent groups for an interval; {baseline.name} ships, as the cheaper of the two"
-        )
-    losses = ""
-    if transfer.log_loss is not None and baseline.log_loss is not None:
-        name = "RMSE" if metric == _WORDS["r2"] else "log loss"
-        losses = f" ({name} {transfer.log_loss:.2f} against {baseline.log_loss:.2f})"
-    return (
-        f"cannot tell whether transfer pays: {points} against {baseline.name} on the same folds{losses}. "
-        f"The interval is {high - low:.1f} points wide and holds zero; {baseline.name} ships, as the cheaper of the two"
-    )
+        text = f"transfer does not pay: {within} against {baseline.name} on the same folds; {baseline.name} ships"
+        return Verdict(False, gain, text, "baseline", loss_gain)
+    loss = _LOSSES.get(metric, "log loss")
+    ships, why = _by_loss(transfer, baseline, loss, loss_gain)
+    if not (math.isfinite(gain.low) and math.isfinite(gain.high)):
+        seen = f"{points} against {baseline.name}, from too few independent groups for an interval"
+    else:
+        losses = ""
+        if transfer.log_loss is not None and baseline.log_loss is not None:
+            losses = f" ({loss} {transfer.log_loss:.2f} against {baseline.log_loss:.2f})"
+        width = f"The interval is {100 * (gain.high - gain.low):.1f} points wide and holds zero"
+        seen = f"{within} against {baseline.name} on the same folds{losses}. {width}"
+    return Verdict(False, gain, f"cannot tell whether transfer pays: {seen}{why}", ships, loss_gain)
+
+
+def _by_loss(transfer: Contender, baseline: Contender, loss: str, gain: Interval | None) -> tuple[Side, str]:
+    """What ships where the metric cannot tell, and why."""
+    if gain is not None and gain.low > 0:
+        return "transfer", f"; but the {loss} of {transfer.name} is {_better(gain)}, so {transfer.name} ships"
+    if gain is not None and gain.high < 0:
+        turned = Interval(-gain.value, -gain.high, -gain.low)
+        return "baseline", f"; the {loss} of {baseline.name} is {_better(turned)}, so {baseline.name} ships"
+    return "baseline", f"; {baseline.name} ships, as the cheaper of the two"
+
+
+def _better(gain: Interval) -> str:
+    return f"better by {gain.value:.2g} [{gain.low:.2g}, {gain.high:.2g}]"
 
 
 def _one_side(transfer: Contender | None, baseline: Contender | None, metric: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ class Decision:
     """What ships and why.
 
     Attributes:
-        chosen: the candidate that ships: transfer's best where the gain is clear of zero, else the best baseline.
+        chosen: the candidate that ships: transfer's best where the gain is clear of zero, or where zero is within and
+            the gain in log loss is clear of it; else the best baseline.
         transfer: transfer's own choice, None if no source took part.
         baseline: the better no-transfer candidate, None if there is none.
         estimate: the primary metric of what ships, without the optimism of having selected it.
@@ -48,11 +50,14 @@ class _Side:
     scored: Sequence[Scored]
     rule: Rule
     best: Scored
-    matrix: NDArray[np.float64]
+    matrix: Floats
+    losses: Floats | None
 
 
 def decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Problem) -> Decision:
-    """Choose on each side, compare the two pairwise on the same folds, ship transfer only if it clearly pays.
+    """Choose on each side, compare the two pairwise on the same folds, ship transfer only if it is clearly better.
+
+    Better is what the metric says; where it cannot tell, the log loss.
 
     Transfer's side takes the cheapest candidate that is not clearly worse than its best, and one that moved weights
     only where no frozen one is among those (see `frozen_first`); of the baselines the better one counts, whatever it
@@ -81,13 +86,19 @@ def _decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Pro
     target, groups = problem.target.take(tested), None if problem.groups is None else problem.groups[tested]
     weights = None if problem.weights is None else class_weights(target)
     ours, theirs = _side(transfer, groups, cheapest=True), _side(baseline, groups, cheapest=False)
-    gain = None
+    gain = loss_gain = None
     if ours is not None and theirs is not None:
-        gain = selected_gain(
-            ours.matrix, theirs.matrix, groups, problem.seed, ours.rule, baseline_rule=theirs.rule, weights=weights
+        compare = partial(
+            selected_gain,
+            *(ours.matrix, theirs.matrix, groups, problem.seed),
+            transfer_rule=ours.rule,
+            baseline_rule=theirs.rule,
         )
-    judged = verdict(_contender(ours), _contender(theirs), problem.metric, groups, gain)
-    ships = ours if ours is not None and (judged.transfer_helps or theirs is None) else theirs
+        gain = compare(weights=weights)
+        if ours.losses is not None and theirs.losses is not None:
+            loss_gain = compare(judged=(-ours.losses, -theirs.losses))
+    judged = verdict(_contender(ours), _contender(theirs), problem.metric, groups, gain, loss_gain)
+    ships = ours if judged.ships == "transfer" else theirs
     assert ships is not None, "a race scores at least one candidate"
     own = None if weights is None else balanced_interval(target, ships.best.out_of_fold.probabilities[tested], groups)
     estimate = corrected(ships.matrix, groups, problem.seed, select=ships.rule, own=own)
@@ -108,7 +119,8 @@ def _side(scored: Sequence[Scored], groups: NDArray[np.int64] | None, *, cheapes
     rule = frozen_first(scored) if cheapest else highest_mean
     units = units_of(len(matrix), groups)
     best = int(rule(units.sums(matrix), units.sizes, np.ones((1, len(units))))[0])
-    return _Side(scored, rule, scored[best], matrix)
+    losses = [one.item_losses for one in scored if one.item_losses is not None]
+    return _Side(scored, rule, scored[best], matrix, np.stack(losses, axis=1) if losses else None)
 
 
 def frozen_first(scored: Sequence[Scored]) -> Rule:

@@ -20,6 +20,7 @@ class Scored:
         item_scores: (t,) primary score of each tested item, in the order of Problem.tested().
         loss: log loss (regression: root mean squared error) on the tested items; balanced where the problem is.
         folds: how many of the problem's folds it was trained for, the first ones: fewer than all where time was short.
+        item_losses: (t,) log losses, whose mean is `loss`; None for numbers.
     """
 
     candidate: Candidate
@@ -27,6 +28,7 @@ class Scored:
     item_scores: NDArray[np.float64]
     loss: float
     folds: int
+    item_losses: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, candidate: Candidate, out_of_fold: OutOfFold, problem: Problem) -> Scored:
@@ -34,12 +36,12 @@ class Scored:
         tested = problem.tested()
         target, probabilities = problem.target.take(tested), out_of_fold.probabilities[tested]
         balanced = problem.weights is not None
-        weights = class_weights(target) if balanced else None
-        losses = item_losses(target, probabilities)
-        numbers = target.task == "regression"
-        loss = losses["squared"].mean() ** 0.5 if numbers else np.average(losses["log_loss"], weights=weights)
         scores = item_scores(target, probabilities, balanced=balanced)
-        return cls(candidate, out_of_fold, scores, float(loss), len(problem.folds))
+        losses = item_losses(target, probabilities)
+        if target.task == "regression":
+            return cls(candidate, out_of_fold, scores, float(losses["squared"].mean() ** 0.5), len(problem.folds))
+        logs = losses["log_loss"] * (class_weights(target) if balanced else 1.0)
+        return cls(candidate, out_of_fold, scores, float(logs.mean()), len(problem.folds), logs)
 
     @property
     def mean(self) -> float:
