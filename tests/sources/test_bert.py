@@ -7,6 +7,7 @@ import pytest
 
 from headstart.errors import SourceError
 from headstart.sources import bert
+from headstart.sources.bert_config import BertConfig, read_config
 from headstart.sources.bundled import Bundled
 from headstart.sources.catalogue import open_source
 from headstart.sources.files import read_object
@@ -64,15 +65,15 @@ def test_minilm_equals_its_references(run):
 
 def test_config_says_whether_it_is_a_plain_bert(text_folder):
     config = read_object(text_folder("bert", **SHAPE) / "config.json")
-    assert bert.read_config(config, "c") == bert.BertConfig(2, 2, 8, 40, 60, 1e-12)
-    assert bert.read_config(config | {"hidden_act": "relu"}, "c") is None
-    assert bert.read_config(config | {"model_type": "roberta"}, "c") is None
+    assert read_config(config, "c") == BertConfig(2, 2, 8, 40, 60, 1e-12)
+    assert read_config(config | {"hidden_act": "relu"}, "c") is None
+    assert read_config(config | {"model_type": "roberta"}, "c") is None
     with pytest.raises(SourceError, match=r"'num_hidden_layers' is 'two'.*'hidden_size' is '-1'"):
-        bert.read_config(config | {"num_hidden_layers": "two", "hidden_size": -1}, "c")
+        read_config(config | {"num_hidden_layers": "two", "hidden_size": -1}, "c")
     with pytest.raises(SourceError, match=r"not a multiple"):
-        bert.read_config(config | {"num_attention_heads": 3}, "c")
+        read_config(config | {"num_attention_heads": 3}, "c")
 
 
 def test_missing_weights_are_named():
     with pytest.raises(SourceError, match=r"embeddings.word_embeddings.weight is missing"):
-        bert.build({}, bert.BertConfig(1, 1, 4, 8, 5))
+        bert.build({}, BertConfig(1, 1, 4, 8, 5))

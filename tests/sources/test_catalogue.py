@@ -100,6 +100,16 @@ def test_a_changed_file_is_exported_again(image_file):
     assert second.input.mean == (0.25,) * 3
 
 
+def test_one_file_is_one_export_however_its_path_is_written(image_file, monkeypatch):
+    path = image_file()
+    first = catalogue.open_source(str(path))
+    monkeypatch.chdir(path.parent)
+    (path.parent / "within").mkdir()
+    for reference in ("model.onnx", "./model.onnx", "within/../model.onnx"):
+        assert catalogue.open_source(reference) == first
+    assert [folder.name[:11] for folder in sources_dir().iterdir()] == ["model.onnx-"]
+
+
 @pytest.mark.parametrize("file", [GRAPH_FILE, SOURCE_FILE])
 def test_a_damaged_export_is_made_again(image_file, file):
     reference = str(image_file())

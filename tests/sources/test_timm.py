@@ -9,6 +9,7 @@ import pytest
 
 from headstart.errors import MissingLayerError, SourceError
 from headstart.sources.catalogue import open_source
+from headstart.sources.timm import Timm
 
 timm = pytest.importorskip("timm")
 torch = pytest.importorskip("torch")
@@ -122,6 +123,21 @@ def test_a_pickle_is_not_read_by_a_torch_that_could_run_it(saved, monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.5.1")
     with pytest.raises(SourceError, match=r"PyTorch 2.5.1 does not read safely: pip install 'torch>=2.6'"):
         open_source(str(folder))
+
+
+def test_one_folder_is_one_export_however_its_path_is_written(saved, monkeypatch):
+    folder, _ = saved("test_resnet")
+    first = open_source(str(folder))
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "link").symlink_to(folder)
+    for reference in ("test_resnet", "./test_resnet", "test_resnet/", "link"):
+        assert open_source(reference) == first
+    assert len(list(first.directory.parent.iterdir())) == 1
+
+
+def test_both_names_of_the_hub_are_one_export():
+    assert Timm().key("timm/resnet18.a1_in1k") == Timm().key("timm:resnet18.a1_in1k")
+    assert Timm().key("timm/resnet18.a1_in1k") != Timm().key("timm/resnet34.a1_in1k")
 
 
 @pytest.mark.parametrize("reference", ["timm/resnet18.a1_in1k", "timm:resnet18.a1_in1k"])

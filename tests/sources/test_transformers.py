@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import MissingLayerError, SourceError
+from headstart.sources import transformers as provider
 from headstart.sources.catalogue import open_source
 from headstart.sources.torch_export import spread
 
@@ -81,6 +82,24 @@ def test_bert_needs_no_torch(text_folder, run, monkeypatch):
     assert "layer12.first" in got
     for name, value in got.items():
         np.testing.assert_allclose(value, reference[name], atol=1e-4)
+
+
+def test_the_versions_of_what_does_not_export_do_not_matter(text_folder, monkeypatch):
+    plain, other = text_folder("bert", **COMMON), text_folder("roberta", **COMMON)
+    key = provider.Transformers().key
+    before = key(str(plain)), key(str(other)), key("org/name")
+    monkeypatch.setattr(provider, "versions", lambda *names: "later ones")
+    assert key(str(plain)) == before[0]
+    assert key(str(other)) != before[1]
+    assert key("org/name") != before[2]
+    monkeypatch.chdir(plain.parent)
+    assert key("bert") == key("./bert/") == before[0]
+    import safetensors.torch
+
+    state = safetensors.torch.load_file(plain / "model.safetensors")
+    half = {name: value.bfloat16() for name, value in state.items()}
+    safetensors.torch.save_file(half, plain / "model.safetensors")
+    assert "later ones" in key(str(plain))  # NumPy has no bfloat16, so that PyTorch exports it
 
 
 def test_other_encoders_name_the_layer_they_need(text_folder, monkeypatch):

@@ -27,7 +27,7 @@ from headstart.sources.base import Source
 PREPROCESSING_VERSION = 1
 # The same of what `hog` says of an image.
 _DESCRIPTION_VERSION = 2
-# The name of a content is a few bytes, and saves reading the file: it goes last. Descriptors go before any source's rows.
+# The name of a content is a few bytes, and saves reading the file: it goes last. Descriptors go before sources' rows.
 _FILES = Space("files seen", "content of a file by its place, size and time", KEY_BYTES, "uint8", cost=1 << 40)
 _DESCRIBED = Space("no transfer", f"hog v{_DESCRIPTION_VERSION}", len(names()), "float16")
 

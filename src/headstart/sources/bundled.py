@@ -157,12 +157,13 @@ def _build_text(path: Path, package: _Package, directory: Path) -> tuple[onnx.Mo
     import safetensors.numpy
 
     from headstart.sources import bert
+    from headstart.sources.bert_config import BertConfig
 
     weights = read_pinned(path, package.sha256, package.reinstall)
     tokenizer = read_pinned(path.with_name(TOKENIZER_FILE), _TOKENIZER_SHA256, package.reinstall)
     (directory / TOKENIZER_FILE).write_bytes(tokenizer)
     # Written down here and not read from the package's config.json, which has no pinned hash.
-    config = bert.BertConfig(layers=6, heads=12, hidden=384, positions=512, vocabulary=30_522)
+    config = BertConfig(layers=6, heads=12, hidden=384, positions=512, vocabulary=30_522)
     model, taps, _ = bert.build(safetensors.numpy.load(weights), config)
     return model, taps
 

@@ -60,7 +60,7 @@ def open_source(reference: str, *, progress: Progress = SILENT) -> Source:
     """
     name, provider = _choose(reference)
     key = hashlib.sha256(f"{name}\n{provider.key(reference)}".encode()).hexdigest()[:12]
-    final = sources_dir() / f"{_safe(reference)}-{key}"
+    final = sources_dir() / f"{_safe(_name(reference))}-{key}"
     hold(final)
     source = _open_exported(final)
     if source is None:
@@ -159,6 +159,11 @@ def _sweep(folder: Path) -> None:
             continue
         if abandoned:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _name(reference: str) -> str:
+    """What a path ends in, however it is written; or the reference itself."""
+    return Path(reference).resolve().name if os.path.exists(reference) else reference
 
 
 def _safe(reference: str) -> str:

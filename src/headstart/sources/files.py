@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,7 +34,9 @@ def stamp(*paths: Path) -> str:
         try:
             status = path.stat()
             lines.append(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
-        except (OSError, ValueError):  # ValueError: a NUL in the path
+        except OSError:
+            lines.append(f"{os.path.realpath(path.parent)} {path.name} absent")
+        except ValueError:  # a NUL in the path
             lines.append(f"{path} absent")
     return "\n".join(lines)
 

@@ -53,10 +53,10 @@ class Timm:
         return os.path.isfile(config) and "architecture" in read_object(config)
 
     def key(self, reference: str) -> str:
-        """The versions that export, and for a folder its files."""
-        folder = Path(reference)
-        local = stamp(*(folder / name for name in (_CONFIG, *_WEIGHTS))) if os.path.isdir(folder) else ""
-        return "\n".join((reference, local, versions("timm", "torch")))
+        """The versions that export, and the name of the hub or a folder's files, wherever it is looked at from."""
+        local = os.path.isdir(reference)
+        what = stamp(*(Path(reference) / name for name in (_CONFIG, *_WEIGHTS))) if local else _repository(reference)
+        return f"{what}\n{versions('timm', 'torch')}"
 
     def export(self, reference: str, directory: Path) -> Exported:
         """Write the graph of a model.

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import SourceError
 from headstart.optional import require
 from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Tap, TextInput
+from headstart.sources.bert_config import BertConfig, read_config
 from headstart.sources.files import read_object, stamp
 from headstart.sources.hub import fetch, versions
 from headstart.sources.pickled import check_pickles
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from headstart.sources.torch_export import Output
 
 _DEPTHS = 7
+# Counts up when the graph that bert.py builds of the same weights changes.
+_BERT_RECIPE = 1
+_NUMPY_HAS = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "F32", "F64"}  # and not bfloat16
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _VOCABULARIES = ("vocab.*", "*.model", "*.vocab", "merges.txt")
@@ -57,12 +61,17 @@ class Transformers:
         return any(os.path.isfile(config) and "model_type" in read_object(config) for config in configs)
 
     def key(self, reference: str) -> str:
-        """The versions that export, and for a folder its files."""
+        """The name of the hub or a folder's files, wherever it is looked at from; and what exports it.
+
+        That is PyTorch and transformers, in their versions, unless a folder is seen to take the way without them.
+        """
+        if not os.path.isdir(reference):
+            return f"{reference}\n{versions('transformers', 'torch')}"
         folder = Path(reference)
         kinds = ("*.json", "*.safetensors", "pytorch_model*.bin")
-        files = [file for kind in kinds for file in sorted(folder.rglob(kind))] if os.path.isdir(folder) else []
-        local = stamp(*files)
-        return "\n".join((reference, local, versions("transformers", "torch")))
+        local = stamp(*(file for kind in kinds for file in sorted(folder.rglob(kind))))
+        plain = _plain_bert(read_text_folder(folder)) is not None
+        return f"{local}\n{f'bert {_BERT_RECIPE}' if plain else versions('transformers', 'torch')}"
 
     def export(self, reference: str, directory: Path) -> Exported:
         """Write the graph and the tokenizer of an encoder.
@@ -115,24 +124,33 @@ def _has_vocabulary(path: Path) -> bool:
     return any(found for pattern in _VOCABULARIES for found in path.glob(pattern))
 
 
+def _plain_bert(folder: TextFolder) -> BertConfig | None:
+    """What is needed to build a plain BertModel without PyTorch, if the folder is that; reads no weights."""
+    import safetensors
+
+    config = read_config(folder.config, str(folder.path / "config.json"))
+    if config is None or not (folder.path / TOKENIZER_FILE).is_file():
+        return None
+    try:
+        with safetensors.safe_open(str(folder.path / _WEIGHTS[0]), framework="numpy") as file:
+            kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError):
+        return None
+    return config if kinds <= _NUMPY_HAS else None
+
+
 def _export_bert(folder: TextFolder, directory: Path) -> tuple[int, TextInput, tuple[Tap, ...]] | None:
     """The way without PyTorch, or None where the folder is not a plain BertModel in one safetensors file."""
-    from headstart.sources import bert
-
-    weights, tokenizer = folder.path / _WEIGHTS[0], read_tokenizer(folder.path)
-    config = bert.read_config(folder.config, str(folder.path / "config.json"))
-    if config is None or tokenizer is None or not weights.is_file():
+    config, tokenizer = _plain_bert(folder), read_tokenizer(folder.path)
+    if config is None or tokenizer is None:
         return None
-    import safetensors
     import safetensors.numpy
 
+    from headstart.sources import bert
     from headstart.sources.graph import write
     from headstart.sources.torch_export import spread
 
-    try:
-        state = safetensors.numpy.load_file(weights)
-    except (safetensors.SafetensorError, TypeError, KeyError):
-        return None  # bfloat16, which NumPy lacks
+    state = safetensors.numpy.load_file(folder.path / _WEIGHTS[0])
     description = folder.describe(tokenizer, config.vocabulary)
     model, taps, parameters = bert.build(state, config, tuple(spread(config.layers + 1, _DEPTHS)))
     (directory / TOKENIZER_FILE).write_bytes(tokenizer)
