@@ -74,3 +74,8 @@ def test_a_damaged_state_is_refused():
         Vocabulary.restore({**arrays, "words.idf": arrays["words.idf"][:-1]}, settings)
     with pytest.raises(ArtefactError, match="has no terms"):
         Vocabulary.restore(arrays, {"terms": {"pickles": []}})
+    for odd in (np.nan, np.inf, 3e38, -1.0):
+        weights = arrays["characters.idf"].copy()
+        weights[3] = odd
+        with pytest.raises(ArtefactError, match="characters: not every weight is from 0 to 100"):
+            Vocabulary.restore({**arrays, "characters.idf": weights}, settings)

@@ -154,6 +154,35 @@ def test_damaged_trees_are_refused():
         BoostedTrees().restore(HeadState(state.kind, state.arrays, {**state.settings, "task": "regression"}))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"floor": []},
+        {"floor": float("nan")},
+        {"floor": True},
+        {"outputs": "3"},
+        {"outputs": 0},
+        {"width": 1.5},
+        {"present": np.array([[0], [1]])},
+        {"present": np.array([0, 1, 1])},
+        {"present": np.array([0, 1, 3])},
+        {"present": np.array([0.0, 1.0, 2.0])},
+        {"value": np.nan},
+        {"start": np.inf},
+    ],
+    ids=str,
+)
+def test_odd_values_are_refused(odd):
+    state = fitted("multiclass").state()
+    ((name, value),) = odd.items()
+    settings = {**state.settings, name: value} if name in state.settings else state.settings
+    arrays = dict(state.arrays)
+    if name in arrays:
+        arrays[name] = value if isinstance(value, np.ndarray) else np.full_like(arrays[name], value)
+    with pytest.raises(ArtefactError, match="damaged"):
+        BoostedTrees().restore(HeadState(state.kind, arrays, settings))
+
+
 def test_classes_of_less_than_two_items_get_their_shares():
     """No tree could tell them apart, and scikit-learn would warn."""
     y = np.concatenate([np.arange(20), [0, 1, 1]])

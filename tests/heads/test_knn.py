@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from headstart.errors import ArtefactError
 from headstart.heads import knn
+from headstart.heads.base import HeadState
 from headstart.heads.knn import SMOOTHING, Knn
 from headstart.heads.scaling import Scaling
 from headstart.tasks import Target
@@ -66,3 +68,20 @@ def test_what_is_stored_is_bounded(monkeypatch):
     assert fitted.items.dtype == np.float16
     assert fitted.loo_scores.shape == (100, 3)
     assert not np.array_equal(fitted.items, Knn().fit(x, target, seed=4).items)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"neighbours": 41}, {"neighbours": 0}, {"neighbours": 1.5}, {"neighbours": "3"},
+        {"temperature": 0.0}, {"temperature": float("nan")}, {"temperature": None}, {"task": "sorcery"},
+        {"votes": np.full((40, 3), np.nan, np.float32)}, {"items": np.zeros((40, 6), np.int64)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_state_is_refused(odd):
+    state = Knn().fit(*made("multiclass")).state()
+    arrays = {name: odd.get(name, array) for name, array in state.arrays.items()}
+    settings = {name: odd.get(name, value) for name, value in state.settings.items()}
+    with pytest.raises(ArtefactError, match="damaged"):
+        Knn().restore(HeadState("knn", arrays, settings))

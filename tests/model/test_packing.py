@@ -78,6 +78,14 @@ def test_saving_again_gives_the_same_bytes(saved, tmp_path):
         lambda card: card["head"].update(settings=[]),
         lambda card: card.update(calibration={}),
         lambda card: card.update(views=[]),
+        lambda card: card.update(classes=["down", "down"]),
+        lambda card: card.update(classes=["down", "so so", "up"]),
+        lambda card: card.update(columns=["a", "b"]),
+        lambda card: card.update(modality="text"),
+        lambda card: card.update(task="multilabel"),
+        lambda card: card["head"]["settings"].update(outputs=10**12),
+        lambda card: card["calibration"].update(task="multilabel"),
+        lambda card: card["calibration"].update(slope=10**400),
     ],
 )
 def test_a_card_that_is_not_one_is_refused(saved, tmp_path, change):
@@ -149,8 +157,15 @@ def test_a_graph_that_reaches_outside_is_refused(tmp_path):
         "input": {"kind": "image", "size": 32, "mean": [0, 0, 0], "std": [1, 1, 1]},
         "taps": [{"name": "t", "depth": 0, "pooling": "mean", "width": 1}],
     }
+    card = ModelCard.parse(
+        {
+            "name": "hostile", "modality": "image", "task": "binary", "classes": ["a", "b"], "columns": [],
+            "views": [{"settings": {}, **view}], "head": {"kind": "ridge", "settings": {}}, "calibration": {},
+            "input": None, "data": {}, "versions": {},
+        }
+    )  # fmt: skip
     with open_archive(tmp_path / "hostile.headstart") as archive, pytest.raises(ArtefactError, match="outside"):
-        _open_view(0, view, archive, tmp_path)
+        _open_view(0, card, archive, tmp_path)
 
 
 def test_nothing_in_the_file_is_code(saved):

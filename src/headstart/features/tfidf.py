@@ -27,6 +27,7 @@ _MANY_TEXTS = 1_000
 # Vocabularies are learned from this many texts, evenly spaced, and of each text its beginning counts.
 _MOST_TEXTS = 20_000
 _MOST_CHARACTERS = 20_000
+_HEAVIEST = 100  # a term's weight is 1 plus at most the logarithm of the number of texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ class Vocabulary:
         """The vocabulary of a `state`.
 
         Raises:
-            ArtefactError: terms and weights do not belong together.
+            ArtefactError: terms and weights do not belong together, or a weight cannot be one.
         """
         terms = settings.get("terms")
         if not isinstance(terms, Mapping) or not terms or not set(terms) <= set(_PARTS):
@@ -95,6 +96,8 @@ class Vocabulary:
             listed, idf = terms[part], arrays.get(f"{part}.idf", np.empty(0))
             if not isinstance(listed, list) or len(set(map(str, listed))) != len(listed) or idf.shape != (len(listed),):
                 raise ArtefactError(f"{part}: terms and weights {idf.shape} do not match; the artefact is damaged")
+            if idf.dtype.kind != "f" or not ((idf > 0) & (idf < _HEAVIEST)).all():
+                raise ArtefactError(f"{part}: not every weight is from 0 to {_HEAVIEST}; the artefact is damaged")
             restored[part] = _with_terms(part, [str(term) for term in listed], idf)
         return cls(restored)
 

@@ -221,15 +221,31 @@ class FittedTrees:
             ArtefactError: they are incomplete or contradict each other.
         """
         task, n_outputs, width, floor = (settings_value(settings, key) for key in ("task", "outputs", "width", "floor"))
+        present = np.asarray(arrays.get("present", ()))
+        counts = type(n_outputs) is int and type(width) is int and min(n_outputs, width) > 0
+        number = type(floor) in (int, float) and abs(floor) < np.inf
+        if not counts or not number or not _are_codes(present, n_outputs):
+            raise ArtefactError(
+                f"the stored trees' outputs {n_outputs!r}, width {width!r}, floor {floor!r} or classes "
+                f"{present.shape} are not what they should be: the file is damaged"
+            )
         trees = Trees.restore(arrays, width)
-        present = np.asarray(arrays.get("present", ()), np.int64)
         several = len(present) if task == "multiclass" and len(present) > 2 else 1
         expected = n_outputs if task == "multilabel" else several
-        if task not in TASKS or len(trees.start) != expected or not np.isin(present, np.arange(n_outputs)).all():
+        if task not in TASKS or len(trees.start) != expected:
             raise ArtefactError(
                 f"the stored trees have {len(trees.start)} outputs, a {task} head {expected}: file damaged?"
             )
-        return cls(trees, task, n_outputs, width, present, floor)
+        if not np.isfinite(trees.value).all() or not np.isfinite(trees.start).all():
+            raise ArtefactError("the stored trees give values that are no numbers: the file is damaged")
+        return cls(trees, task, n_outputs, width, present, float(floor))
+
+
+def _are_codes(present: NDArray[Any], n_outputs: int) -> bool:
+    """True for (k,) different positions of n_outputs, ascending, at least one."""
+    if present.dtype != np.int64 or present.ndim != 1 or len(present) == 0:
+        return False
+    return bool(present[0] >= 0 and present[-1] < n_outputs and (np.diff(present) > 0).all())
 
 
 def _logits(raw: NDArray[np.float64], classes: int) -> NDArray[np.float64]:

@@ -128,8 +128,11 @@ class Knn:
             raise ArtefactError(f"the stored knn head lacks one of its arrays {', '.join(ARRAYS)}: the file is damaged")
         whole = items.ndim == votes.ndim == 2 and items.shape[1:] == center.shape == factor.shape
         whole = whole and len(items) == len(votes) == len(weights) and weights.ndim == 1
+        whole = whole and all(array.dtype.kind == "f" and np.isfinite(array).all() for array in state.arrays.values())
         settings = dict(state.settings)
-        if not whole or settings.get("task") not in TASKS or not {"neighbours", "temperature"} <= set(settings):
+        k, temperature = settings.get("neighbours"), settings.get("temperature")
+        chosen = type(k) is int and 1 <= k <= len(items) and type(temperature) is float and 0 < temperature < np.inf
+        if not whole or not chosen or settings.get("task") not in TASKS:
             raise ArtefactError("the stored knn head's arrays or settings do not fit together: the file is damaged")
         return FittedKnn(Scaling(center, factor), items, votes, weights, settings)
 

@@ -88,7 +88,7 @@ class ModelCard:
             and all(isinstance(s, str) for s in strings)
             and all(map(_is_described, [value["head"], *value["views"]]))
             and value["views"]
-            and value["classes"]
+            and _are_classes(value["classes"], value["task"])
         )
         if not whole:
             raise ArtefactError(f"{CARD}: task, modality, classes or views are not what they should be: damaged file")
@@ -98,6 +98,13 @@ class ModelCard:
         except SourceError as error:
             raise ArtefactError(f"{error}: damaged file") from None
         return cls(**fields, lineage=lineage)
+
+
+def _are_classes(classes: list[str], task: Task) -> bool:
+    """True for as many different names as the task has outputs."""
+    n = len(classes)
+    fits = {"binary": n == 2, "multiclass": n >= 2, "multilabel": n >= 1, "regression": n == 1}[task]
+    return fits and len(set(classes)) == n
 
 
 def _is_described(value: Any) -> bool:

@@ -18,6 +18,7 @@ from headstart.evidence.calibration import Calibration
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.evidence.metrics import confusion
 from headstart.heads.base import FittedHead
+from headstart.model.damage import damage
 from headstart.model.featurisers import Failures, Featuriser, Items, join
 from headstart.model.layout import ModelCard
 from headstart.model.origin import Origin
@@ -28,6 +29,7 @@ from headstart.tasks import Target
 
 # Items that are prepared and predicted together: bounds memory, keeps lines coming.
 CHUNK = 512
+_ROUNDING = 1e-9
 
 
 @dataclass(eq=False)
@@ -80,9 +82,22 @@ class Model:
 
         Returns:
             (n, C) float64 (regression: (n, 1), the prediction), and position -> reason of the failed (zero rows).
+
+        Raises:
+            ArtefactError: the parts of the artefact contradict each other, or what it stores gives no probabilities.
         """
         block = join([view.apply(items) for view in self.views])
-        return self.calibration.probabilities(self.head.scores(block.matrix)), block.failures
+        with damage("what it stores"):
+            found = self.calibration.probabilities(self.head.scores(block.matrix))
+            if found.shape != (len(items), len(self.classes)) or not self._possible(found):
+                raise ValueError(f"it gives no {'numbers' if self.card.task == 'regression' else 'probabilities'}")
+        return found, block.failures
+
+    def _possible(self, found: NDArray[np.float64]) -> bool:
+        """True for numbers, or for probabilities but for rounding; never for NaN."""
+        if self.card.task == "regression":
+            return bool(np.isfinite(found).all())
+        return bool(((found >= -_ROUNDING) & (found <= 1 + _ROUNDING)).all())
 
     def predict(self, inputs: Any, *, input: str | None = None) -> list[dict[str, Any]]:  # noqa: A002  the column's word
         """Predict items; `predict_iter` as a list."""

@@ -18,6 +18,7 @@ from headstart.errors import ArtefactError, OptionError, SourceError
 from headstart.evidence.calibration import Calibration
 from headstart.heads.base import FittedHead, HeadState
 from headstart.model import layout
+from headstart.model.damage import damage
 from headstart.model.featurisers import Featuriser, HogFeaturiser, RowsFeaturiser, SourceFeaturiser, TfidfFeaturiser
 from headstart.model.layout import ModelCard
 from headstart.model.model import Model
@@ -102,62 +103,89 @@ def load(path: str | Path) -> Model:
     with open_archive(Path(path)) as archive:
         card = ModelCard.parse(archive.json(names.CARD))
         report = archive.json(names.REPORT)
+        if not isinstance(report, dict):
+            raise ArtefactError(f"{names.REPORT} is not an object: the file is damaged")
         folder = TemporaryFolder()
-        views = tuple(_open_view(k, view, archive, folder.path) for k, view in enumerate(card.views))
+        views = tuple(_open_view(k, card, archive, folder.path) for k in range(len(card.views)))
         head = _open_head(card, archive)
-        try:
+        with damage("its calibration"):
             calibration = Calibration.restore(dict(card.calibration))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtefactError(f"{path}: the calibration cannot be read ({error}): damaged file") from None
+            _agree(card, {"task": calibration.task}, "calibration")
         origin = Origin(Path(path))
     return Model(card, report, origin, views, head, calibration, (folder,))
 
 
-def _open_view(k: int, view: Mapping[str, Any], archive: Archive, folder: Path) -> Featuriser:
-    kind = view["kind"]
+def _open_view(k: int, card: ModelCard, archive: Archive, folder: Path) -> Featuriser:
+    kind = card.views[k]["kind"]
     try:
-        if kind == "source":
-            from headstart.sources.onnx_load import load as check_graph
-
-            taps, described = layout.parse_taps(view["taps"]), layout.parse_input(view["input"])
-            text = described.kind == "text"
-            tokenizer = archive.extract(names.tokenizer_member(k), folder) if text else None
-            engine, precision = str(view["engine"]), layout.parse_precision(view["precision"])
-            graphs: dict[Precision, Path] = {"fp32": archive.extract(names.graph_member(k), folder)}
-            if precision == "int8":
-                graphs["int8"] = archive.extract(names.int8_member(k), folder)
-            for graph in graphs.values():
-                check_graph(graph)
-            return SourceFeaturiser(graphs, tokenizer, described, taps, engine, precision)
-        if kind == "hog":
-            return HogFeaturiser()
-        if kind == "tfidf":
-            from headstart.features.tfidf import Vocabulary
-
-            return TfidfFeaturiser(Vocabulary.restore(archive.arrays(names.arrays_member(k)), view["settings"]))
-        if kind == "rows":
-            from headstart.features.rows import RowScaler
-
-            return RowsFeaturiser(RowScaler.restore(archive.arrays(names.arrays_member(k)), view["settings"]))
+        with damage(f"view {k} of kind {kind!r}"):
+            opened = _opened(k, card, archive, folder)
     except SourceError as error:
         raise ArtefactError(f"view {k}: {error}: damaged file") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtefactError(f"view {k} of kind {kind!r} cannot be read ({error}): damaged file") from None
-    raise ArtefactError(f"view {k} is of unknown kind {kind!r}: upgrade headstart")
+    if opened is None:
+        raise ArtefactError(f"view {k} is of unknown kind {kind!r} for {card.modality} items: upgrade headstart")
+    return opened
+
+
+def _opened(k: int, card: ModelCard, archive: Archive, folder: Path) -> Featuriser | None:
+    """The view; None where items of the model's modality have no such kind."""
+    view, settings = card.views[k], card.views[k]["settings"]
+    kind = (card.modality, view["kind"])
+    if view["kind"] == "source":
+        return _opened_source(k, card, archive, folder)
+    if kind == ("image", "hog"):
+        return HogFeaturiser()
+    if kind == ("text", "tfidf"):
+        from headstart.features.tfidf import Vocabulary
+
+        return TfidfFeaturiser(Vocabulary.restore(archive.arrays(names.arrays_member(k)), settings))
+    if kind == ("table", "rows"):
+        from headstart.features.rows import RowScaler
+
+        scaler = RowScaler.restore(archive.arrays(names.arrays_member(k)), settings)
+        if len(scaler.medians) != len(card.columns):
+            raise ValueError(f"{len(scaler.medians)} medians, {len(card.columns)} columns")
+        return RowsFeaturiser(scaler)
+    return None
+
+
+def _opened_source(k: int, card: ModelCard, archive: Archive, folder: Path) -> Featuriser | None:
+    from headstart.sources.onnx_load import load as check_graph
+
+    view = card.views[k]
+    taps, described = layout.parse_taps(view["taps"]), layout.parse_input(view["input"])
+    if described.kind != card.modality:
+        return None
+    text = described.kind == "text"
+    tokenizer = archive.extract(names.tokenizer_member(k), folder) if text else None
+    engine, precision = str(view["engine"]), layout.parse_precision(view["precision"])
+    graphs: dict[Precision, Path] = {"fp32": archive.extract(names.graph_member(k), folder)}
+    if precision == "int8":
+        graphs["int8"] = archive.extract(names.int8_member(k), folder)
+    for graph in graphs.values():
+        check_graph(graph)
+    return SourceFeaturiser(graphs, tokenizer, described, taps, engine, precision)
 
 
 def _open_head(card: ModelCard, archive: Archive) -> FittedHead:
+    kind, settings = card.head["kind"], card.head["settings"]
+    _agree(card, settings, "head")
     try:
-        kind, settings = card.head["kind"], card.head["settings"]
-        head = registry.get("headstart.heads", kind)
-        fitted: FittedHead = head.restore(HeadState(kind, archive.arrays(names.HEAD), settings))
+        with damage("its head"):
+            head = registry.get("headstart.heads", kind)
+            fitted: FittedHead = head.restore(HeadState(kind, archive.arrays(names.HEAD), settings))
     except OptionError:
         raise ArtefactError(
             f"its head is of unknown kind {kind!r}: upgrade headstart, or install its plug-in"
         ) from None
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ArtefactError(f"its head cannot be read ({error}): damaged file") from None
     return fitted
+
+
+def _agree(card: ModelCard, stated: Mapping[str, Any], part: str) -> None:
+    """Refuse a part that says another task or number of outputs than the card, where it says one."""
+    for key, expected in (("task", card.task), ("outputs", len(card.classes))):
+        if stated.get(key, expected) != expected:
+            raise ArtefactError(f"its {part} has {key} {stated[key]!r}, its card {expected!r}: damaged file")
 
 
 def _json(value: Any) -> bytes:
