@@ -99,6 +99,17 @@ def test_spaces_are_apart() -> None:
             assert known(opened, [1], other.width) == []
 
 
+def test_rows_are_found_under_another_name() -> None:
+    path = fill(range(10))
+    renamed = Space("my/copy of it", SPACE.identity, 8, "float16")
+    with open_cache(renamed) as opened:
+        assert known(opened, [1]) == [1]
+        opened.put_many([key(10)], rows([10]))
+    assert list(paths.features_dir().glob("*.sqlite")) == [path]
+    with open_cache(SPACE) as opened:
+        assert known(opened, [10]) == [10]
+
+
 def test_usage_and_clear() -> None:
     assert usage() == []
     assert clear() == 0

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,14 @@ def test_the_second_time_nothing_is_run(tmp_path: Path, pictures: list[Path], co
     assert (counting.items, counting.opened) == (40, 1)
     assert (second.cached, heard.steps, heard.cached) == (40, 40, 40)
     np.testing.assert_array_equal(first.matrix, second.matrix)
+
+
+def test_the_same_source_by_another_name_is_a_hit(tmp_path: Path, pictures: list[Path], counting: Counting) -> None:
+    source = image_source(tmp_path / "source")
+    first = embed(pictures, source, choice=choice())
+    again = embed(pictures, replace(source, name="a copy"), choice=choice())
+    assert (counting.items, again.cached) == (40, 40)
+    np.testing.assert_array_equal(first.matrix, again.matrix)
 
 
 def test_known_files_are_not_even_read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -133,6 +134,13 @@ def test_one_folder_is_one_export_however_its_path_is_written(saved, monkeypatch
     for reference in ("test_resnet", "./test_resnet", "test_resnet/", "link"):
         assert open_source(reference) == first
     assert len(list(first.directory.parent.iterdir())) == 1
+
+
+def test_a_copy_by_another_name_has_the_same_fingerprint(saved, tmp_path):
+    folder, _ = saved("test_resnet")
+    first, copy = open_source(str(folder)), open_source(str(shutil.copytree(folder, tmp_path / "copy")))
+    assert (first.name, copy.name) == ("test_resnet", "copy")
+    assert first.fingerprint == copy.fingerprint
 
 
 def test_both_names_of_the_hub_are_one_export():

@@ -13,7 +13,7 @@ from headstart.sources.base import Exported, ImageInput, Tap
 from headstart.sources.record import write_record
 from headstart.workflow.kept import clear, kept
 
-SPACES = [Space("tiny", "a", 8, "float16"), Space("small", "a", 8, "float16")]
+SPACES = [Space("tiny", "a", 8, "float16"), Space("small", "b", 8, "float16")]
 KEY = b"k" * 32
 
 

@@ -12,7 +12,8 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import Any, Literal
@@ -36,7 +37,7 @@ class Space:
     """Rows that may stand in one matrix.
 
     Attributes:
-        source: what they are of, for people to read.
+        source: what they are of, for people to read; the same rows may be known by several names.
         identity: whatever changes a value: the source's fingerprint, the preprocessing, the precision.
         width: numbers in a row.
         dtype: of those numbers.
@@ -47,13 +48,22 @@ class Space:
     identity: str
     width: int
     dtype: Literal["float16", "uint8"]
-    cost: int = field(default=0, compare=False, repr=False)
+    cost: int = 0
 
     @property
     def name(self) -> str:
-        """The name of its file, without the ending: readable, and distinct for distinct spaces."""
-        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:16]
-        return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', self.source)[:60]}-{digest}"
+        """The name of its file, without the ending: readable, and distinct for distinct rows."""
+        return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', self.source)[:60]}-{self._digest}"
+
+    @property
+    def path(self) -> Path:
+        """Its file: the one that is there under any name, or the one to make."""
+        there = sorted(paths.features_dir().glob(f"*-{self._digest}{SUFFIX}"))
+        return there[0] if there else paths.features_dir() / f"{self.name}{SUFFIX}"
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(f"{self.identity}\n{self.width} {self.dtype}".encode()).hexdigest()[:16]
 
 
 class FeatureCache:
@@ -62,7 +72,7 @@ class FeatureCache:
     def __init__(self, space: Space, say: Callable[[str], None]) -> None:
         self._space = space
         self._say = say
-        self._path = paths.features_dir() / f"{space.name}{SUFFIX}"
+        self._path = space.path
         self._written = 0
         self._lock = RLock()
         self._store: Store | None = None
