@@ -25,6 +25,24 @@ def test_every_interval_holds_its_value_and_repeats_under_a_seed(draw, task, gro
     assert {name: interval.json() for name, interval in again.items()} == {n: i.json() for n, i in got.items()}
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_rounding_puts_no_end_on_the_wrong_side_of_its_value(seed):
+    """Where all items lose the same, the interval has no width, and sums in another order differ by rounding."""
+    rng = np.random.default_rng(seed)
+    y, n = rng.integers(0, 3, 50 + seed), 50 + seed
+    p = np.full((n, 3), (1 - rng.random()) / 2)
+    p[np.arange(n), y] = 1 - 2 * p[0, 0]
+    groups = np.arange(n) // 3 if seed % 2 else None
+    for balanced in (False, True):
+        found = with_intervals(Target("multiclass", y, ("a", "b", "c")), p, groups, seed, balanced=balanced)
+        for name, interval in found.items():
+            assert interval.low <= interval.value <= interval.high, name
+    numbers = rng.normal(size=n)
+    shifted = (numbers + 0.1)[:, None]
+    for name, interval in with_intervals(Target("regression", numbers, ("v",)), shifted, groups, seed).items():
+        assert interval.low <= interval.value <= interval.high, name
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_repeating_every_item_as_a_group_leaves_the_width_about_alone(draw, task):
     """Ten copies of an item tell no more than one, if they are declared a group."""

@@ -99,6 +99,23 @@ def test_coverage_of_the_gain_where_both_sides_were_selected():
     assert np.mean(claimed) <= 0.04
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_leaves_what_scores_can_be(seed):
+    """R2 is at most 1, though its items' scores are skewed; an accuracy is from 0 to 1, a gain in it from -1 to 1."""
+    rng = np.random.default_rng(seed)
+    near_one = 1 - np.abs(rng.standard_cauchy((12, 4))) ** 3 / 50
+    got = corrected(near_one)
+    assert got.low <= got.value <= got.high <= 1
+    mean = mean_interval(near_one[:, 0])
+    assert mean.low <= mean.value <= mean.high <= 1
+    rare = right(rng, 8, np.full(30, 0.02))
+    got = corrected(rare)
+    assert 0 <= got.low <= got.value <= got.high <= 1
+    assert got.optimism == pytest.approx(got.naive - got.value)
+    gain = selected_gain(1 - rare, rare)
+    assert -1 <= gain.low <= gain.value <= gain.high <= 1
+
+
 def test_one_group_cannot_be_resampled():
     got = corrected(np.ones((5, 2)), np.zeros(5, np.int64))
     assert got.optimism == 0.0

@@ -38,9 +38,15 @@ class Interval:
         below, above = math.hypot(self.value - self.low, uncertainty), math.hypot(self.high - self.value, uncertainty)
         return Interval(value, value - below, value + above)
 
+    def within(self, lowest: float, highest: float) -> Interval:
+        """The same where no value is outside of [lowest, highest]; what is not known stays unknown."""
+        return Interval(*(min(max(x, lowest), highest) for x in (self.value, self.low, self.high)))
+
 
 def mean_interval(scores: Floats, groups: NDArray[np.int64] | None = None) -> Interval:
     """The mean of item scores (n,): Wilson's interval where all are within [0, 1], else Student's t on the units.
+
+    Scores that are at most 1, as those of R2, have an interval that is too.
 
     Raises:
         DataError: no items, or a number of group codes other than n.
@@ -50,7 +56,7 @@ def mean_interval(scores: Floats, groups: NDArray[np.int64] | None = None) -> In
     influence = (scores - value) / len(scores)
     if scores.min() < 0 or scores.max() > 1:
         half = student(len(units) - 1) * _standard_error(influence, units)
-        return Interval(value, value - half, value + half)
+        return Interval(value, value - half, value + half).within(-math.inf, 1.0 if scores.max() <= 1 else math.inf)
     if _right_or_wrong(scores):
         return wilson(value, influence, units, most=len(scores))
     return wilson(value, influence, units, pieces=len(units) / 2)

@@ -60,7 +60,7 @@ def corrected(
     """The score of whichever of K candidates `select` takes, without the optimism of having selected it.
 
     The interval is that of the selected candidate's mean, moved down by the optimism; the correction is taken to be
-    as uncertain as it is large.
+    as uncertain as it is large. It stays within what scores can be.
 
     Args:
         item_scores: (n, K) out-of-fold item scores of the candidates on the same items, larger is better.
@@ -75,9 +75,9 @@ def corrected(
     """
     chosen, optimism = _selected(item_scores, groups, seed, select, item_scores)
     naive = own or mean_interval(item_scores[:, chosen], groups)
-    honest = naive.corrected(-optimism, optimism)
-    low = max(0.0, honest.low) if naive.low >= 0.0 else honest.low
-    return Corrected(honest.value, low, honest.high, naive.value, optimism, chosen)
+    most = 1.0 if own is not None or item_scores.max() <= 1 else math.inf
+    honest = naive.corrected(-optimism, optimism).within(0.0 if item_scores.min() >= 0 else -math.inf, most)
+    return Corrected(honest.value, honest.low, honest.high, naive.value, naive.value - honest.value, chosen)
 
 
 def selected_gain(
@@ -111,7 +111,13 @@ def selected_gain(
     ours, our_optimism = _selected(transfer_scores, groups, seed, transfer_rule, ours_by)
     theirs, their_optimism = _selected(baseline_scores, groups, seed, baseline_rule, theirs_by)
     gain = paired_difference(ours_by[:, ours], theirs_by[:, theirs], groups, weights)
-    return gain.corrected(their_optimism - our_optimism, math.hypot(our_optimism, their_optimism))
+    corrected_gain = gain.corrected(their_optimism - our_optimism, math.hypot(our_optimism, their_optimism))
+    shares = judged is None and (weights is not None or (_are_shares(transfer_scores) and _are_shares(baseline_scores)))
+    return corrected_gain.within(-1.0, 1.0) if shares else corrected_gain
+
+
+def _are_shares(scores: Floats) -> bool:
+    return bool(scores.min() >= 0 and scores.max() <= 1)
 
 
 def _selected(
