@@ -164,13 +164,17 @@ def compare(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
     sets = layer_sets(seen.taps)
     last, last_test = (normalised(found.select(sets["last"]).astype(np.float32)) for found in (seen, unseen))
     result: dict[str, Any] = peers(last, codes, last_test, truth)
-    weighted = registry.get("headstart.heads", "weighted").of_blocks(tuple(tap.width for tap in seen.taps))
+    weighted, kernel = (registry.get("headstart.heads", name) for name in ("weighted", "kernel"))
     for name, head, layers in (
         ("headstart logistic, last layer", registry.get("headstart.heads", "logistic"), "last"),
         ("headstart weighted, all layers", weighted, "all"),
+        ("headstart kernel, last layer", kernel, "last"),
+        ("headstart kernel, late layers", kernel, "late"),
+        ("headstart kernel, all layers", kernel, "all"),
     ):
         start = time.perf_counter()
-        fitted = head.fit(seen.select(sets[layers]), target)
+        one = head.of_blocks(tuple(tap.width for tap in sets[layers])) if hasattr(head, "of_blocks") else head
+        fitted = one.fit(seen.select(sets[layers]), target)
         result[f"{name}, seconds"] = round(time.perf_counter() - start, 1)
         right = fitted.scores(unseen.select(sets[layers])).argmax(axis=1) == truth
         result[name] = 100 * float(right.mean())
