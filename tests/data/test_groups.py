@@ -14,11 +14,13 @@ N = 48
 def numbers(**columns):
     """A table of features with two columns of noise and a label."""
     rng = np.random.default_rng(0)
-    return pd.DataFrame({"x": rng.random(N), "z": rng.random(N), **columns, "label": ["a", "b"] * (N // 2)})
+    return pd.DataFrame({"x": rng.random(N), "z": rng.random(N), **columns, "label": ["a", "a", "b", "b"] * 12})
 
 
 def texts(**columns):
-    return pd.DataFrame({"text": [f"some words of row {i}" for i in range(N)], **columns, "label": ["a", "b"] * 24})
+    return pd.DataFrame(
+        {"text": [f"some words of row {i}" for i in range(N)], **columns, "label": ["a", "a", "b", "b"] * 12}
+    )
 
 
 def values(count):

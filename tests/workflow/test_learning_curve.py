@@ -137,8 +137,8 @@ def test_numbers_have_no_labels_a_class():
 
 
 def test_a_class_that_is_only_held_out(tmp_path):
-    table = pd.DataFrame({"a": [1.0, 2, 3, 4], "label": ["x", "x", "x", "y"], "g": [1, 1, 1, 2]})
-    with pytest.raises(DataError, match="one class is left"):  # whichever of the two groups is held out
+    table = pd.DataFrame({"a": np.arange(7) / 2, "label": list("xxxyyxy"), "g": [1, 1, 1, 2, 2, 3, 3]})
+    with pytest.raises(DataError, match="one class is left"):  # the second group and the third are held out
         hs.curve(table, label="label", group="g", test=0.5, task="binary")
 
 

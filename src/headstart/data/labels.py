@@ -90,7 +90,7 @@ def read_label_columns(columns: Mapping[str, Sequence[Cell]], known: Sequence[st
         DataError: a cell that is not 0, 1, true or false; or not a column for each of the `known`.
     """
     if known and set(known) != set(columns):
-        raise DataError(f"label columns {_some(sorted(columns))} are not the model's classes ({_some(known)})")
+        raise DataError(f"label columns {some(sorted(columns))} are not the model's classes ({some(known)})")
     classes = tuple(known) or tuple(sorted(columns))
     n = len(columns[classes[0]])
     y = np.zeros((n, len(classes)), np.uint8)
@@ -198,13 +198,13 @@ def _encode(names: Sequence[Sequence[str]], column: str, task: Task, classes: Se
     if not known:
         raise DataError(f"no item of {column!r} has any label; expected at least one class")
     if task == "binary" and len(known) != 2:
-        raise DataError(f"task binary needs two classes; {column!r} has {len(known)} ({_some(known)})")
+        raise DataError(f"task binary needs two classes; {column!r} has {len(known)} ({some(known)})")
     code = {name: j for j, name in enumerate(known)}
     strange = {i: next((name for name in labels if name not in code), None) for i, labels in enumerate(names)}
     reasons = {i: f"label {name!r} is none of the model's {len(known)} classes" for i, name in strange.items() if name}
     kept = np.array([i for i in range(len(names)) if i not in reasons], np.int64)
     if not len(kept):
-        raise DataError(f"no label of {column!r} is one of the model's classes ({_some(known)})")
+        raise DataError(f"no label of {column!r} is one of the model's classes ({some(known)})")
     if task == "multilabel":
         y = np.zeros((len(kept), len(known)), np.uint8)
         for row, i in zip(y, kept, strict=True):
@@ -244,8 +244,9 @@ def _lonely(target: Target) -> tuple[str, ...]:
     if not lonely:
         return ()
     has = "class has" if len(lonely) == 1 else "classes have"
-    return (f"{len(lonely)} {has} one item, which cannot be both learned and checked: {_some(lonely)}",)
+    return (f"{len(lonely)} {has} one item, which cannot be both learned and checked: {some(lonely)}",)
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -16,6 +16,7 @@ from headstart.data.inputs import read_inputs
 from headstart.data.labels import Labels, read_label_columns, read_labels
 from headstart.data.rows import group_codes, read_rows, read_times, row_names, skipped_rows, take_items
 from headstart.data.search import is_folder
+from headstart.data.split_notes import refuse_uncheckable
 from headstart.data.table import TABLE_SUFFIXES, Table, from_frame, is_frame, is_table_name, load_table
 from headstart.errors import DataError
 from headstart.tasks import Task
@@ -139,6 +140,8 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
     if roles.group is not None:
         groups, said = group_codes([table.columns[roles.group][i] for i in kept])
         notes += said
+        if not wanted.classes:
+            refuse_uncheckable(labels.target, groups, roles.group)
     data = Dataset(
         name=table.name,
         modality=roles.modality,

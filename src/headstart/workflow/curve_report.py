@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.data.dataset import Dataset
+from headstart.data.split_notes import unchecked, unchecked_notes
 from headstart.data.splits import Fold
 from headstart.evidence.curve import Saved, labels_saved, point_interval
 from headstart.evidence.metrics import PRIMARY
@@ -24,6 +25,7 @@ def build_curve_report(
         traced: the curves, in the order in which they are to stand.
     """
     groups = None if problem.groups is None else problem.groups[split.test]
+    split_notes = unchecked_notes(problem.target, [split], grouped=groups is not None)
     metric = PRIMARY[problem.target.task]
     with_source, without = ([one for one in traced if one.learner.transfer is side] for side in (True, False))
     saved = [
@@ -45,7 +47,13 @@ def build_curve_report(
         "curves": [_curve(one, problem, groups) for one in traced],
         "saved": saved,
         "skipped": [{"id": item.id, "reason": item.reason} for item in dataset.skipped],
-        "notes": [*dataset.notes, *notes, *(f"{one.learner.name}: {note}" for one in traced for note in one.notes)],
+        "unchecked": list(unchecked(problem.target, [split])),
+        "notes": [
+            *dataset.notes,
+            *notes,
+            *split_notes,
+            *(f"{one.learner.name}: {note}" for one in traced for note in one.notes),
+        ],
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from headstart.data.dataset import Dataset
+from headstart.data.split_notes import unchecked, unchecked_notes
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.plan.crossfit import Fitted, Problem
 from headstart.plan.decision import Decision
@@ -34,6 +35,7 @@ def build_report(
     """
     target = problem.target
     chosen = decision.chosen.candidate
+    split_notes = unchecked_notes(target, problem.folds, grouped=problem.groups is not None)
     return {
         "name": dataset.name,
         "modality": dataset.modality,
@@ -43,6 +45,7 @@ def build_report(
         "n": len(dataset),
         "groups": None if problem.groups is None else len(set(problem.groups.tolist())),
         "folds": len(problem.folds),
+        "unchecked": list(unchecked(target, problem.folds)),
         "seed": problem.seed,
         "chosen": {"source": chosen.source, "strategy": chosen.strategy},
         "candidates": [_candidate(one, problem) for one in scored],
@@ -55,7 +58,7 @@ def build_report(
         "plan": plan.json(),
         "lineage": [asdict(ancestor) for ancestor in descent(_sources(fitted))],
         "skipped": [{"id": item.id, "reason": item.reason} for item in dataset.skipped],
-        "notes": [*dataset.notes, *notes, *(note for one in scored for note in _trained(one))],
+        "notes": [*dataset.notes, *notes, *split_notes, *(note for one in scored for note in _trained(one))],
     }
 
 

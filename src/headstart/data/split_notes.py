@@ -1,0 +1,68 @@
+"""What a split cannot show, in a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.labels import some
+from headstart.data.splits import Fold
+from headstart.errors import DataError
+from headstart.tasks import Target
+
+Indices = NDArray[np.int64]
+
+
+def unchecked(target: Target, split: Sequence[Fold]) -> tuple[str, ...]:
+    """The classes, or labels, of two items or more that no fold both learns and tests; none of regression."""
+    if target.task == "regression":
+        return ()
+    both = np.zeros(target.n_outputs, bool)
+    for fold in split:
+        both |= (_counts(target, fold.train) > 0) & (_counts(target, fold.test) > 0)
+    several = _counts(target, np.arange(len(target))) > 1
+    return tuple(target.classes[j] for j in np.flatnonzero(several & ~both))
+
+
+def unchecked_notes(target: Target, split: Sequence[Fold], *, grouped: bool) -> tuple[str, ...]:
+    """What is said of the classes that no fold both learns and tests.
+
+    Args:
+        grouped: whether groups are kept whole: then these are the cause, unless it is time.
+    """
+    names = unchecked(target, split)
+    if not names:
+        return ()
+    one = len(names) == 1
+    kind = (
+        ("label is" if one else "labels are") if target.task == "multilabel" else ("class is" if one else "classes are")
+    )
+    why = ", since whole groups are on one side" if grouped else ""
+    so = "" if target.task == "multilabel" else ": each item of theirs that is tested counts as wrong"
+    return (f"{len(names)} {kind} never learned where tested{why}{so}: {some(names)}",)
+
+
+def refuse_uncheckable(target: Target, groups: Indices, column: str) -> None:
+    """Raise DataError where each class is in one group only: what is tested could then never have been learned.
+
+    Args:
+        column: the name of the column of groups.
+    """
+    if not target.exclusive or len(np.unique(groups)) < 2:
+        return
+    codes = target.y.astype(np.int64)
+    pairs = np.unique(np.column_stack((codes, groups)), axis=0)
+    if len(pairs) == len(np.unique(codes)):
+        raise DataError(
+            f"each of the {len(pairs)} classes is in one group of column {column!r} only, so none can be both learned "
+            f"and checked: name another column with --group, or none with --group none"
+        )
+
+
+def _counts(target: Target, rows: Indices) -> Indices:
+    """(C,) items of each class or label among `rows`."""
+    y = target.y[rows].astype(np.int64)
+    counts: Indices = np.bincount(y, minlength=target.n_outputs) if target.exclusive else y.sum(axis=0)
+    return counts
