@@ -9,18 +9,20 @@ from pathlib import Path
 from headstart.errors import EngineError
 
 _LONGEST = 200
+EXPORT_AGAIN = "; it may be damaged: export it again"
 
 
 def cannot_open(engine: str, graph: Path, error: Exception) -> EngineError:
     """The error for a graph that `engine` does not load."""
     if not graph.is_file():
         return EngineError(f"{engine} cannot open {graph}: there is no such file; export the source again")
-    return EngineError(f"{engine} cannot open {graph}: {_one_line(error)}; it may be damaged: export it again")
+    reason = _one_line(error, str(error).replace(str(graph), graph.name))
+    return EngineError(f"{engine} cannot open {graph}: {reason}{EXPORT_AGAIN}")
 
 
 def cannot_run(engine: str, error: Exception) -> EngineError:
     """The error for a call that failed: wrong input names, types or shapes, or no memory."""
-    return EngineError(f"{engine} could not run the graph on this batch: {_one_line(error)}")
+    return EngineError(f"{engine} could not run the graph on this batch: {_one_line(error, str(error))}")
 
 
 def check_outputs(engine: str, graph: Path, asked: Sequence[str], there: Iterable[str]) -> None:
@@ -37,6 +39,6 @@ def check_outputs(engine: str, graph: Path, asked: Sequence[str], there: Iterabl
             raise EngineError(f"{engine}: {graph.name} has no output {name!r}{hint}")
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+def _one_line(error: Exception, told: str) -> str:
+    text = " ".join(told.split()) or type(error).__name__
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.engines.base import Precision
+from headstart.engines.failure import EXPORT_AGAIN
+from headstart.errors import ArtefactError, EngineError, SourceError
 from headstart.features.encoder import Encoder
 from headstart.features.stream import Need, stream_images, stream_texts
+from headstart.model.damage import damage
 from headstart.sources.base import SourceInput, Tap
 
 Failures = dict[int, str]
@@ -66,6 +69,21 @@ class SourceFeaturiser:
         return Encoder(session, self.input, self.taps, self.tokenizer, workers=os.cpu_count() or 1)
 
     def apply(self, items: Items) -> Block:
+        """The taps' rows.
+
+        Raises:
+            ArtefactError: the graph or the tokenizer cannot be run, or does not give what the taps say.
+        """
+        try:
+            with damage("the graph of a view"):
+                return self._apply(items)
+        except (EngineError, SourceError) as error:
+            told = str(error).removesuffix(EXPORT_AGAIN).replace(f"{self.graphs['fp32'].parent}{os.sep}", "")
+            raise ArtefactError(
+                f"the graph of a view cannot be run ({told}): damaged file, or it asks for more than this machine has"
+            ) from error
+
+    def _apply(self, items: Items) -> Block:
         encoder, everything = self._encoder, range(len(items))
         matrix = np.zeros((len(items), encoder.width), np.float32)
         failures: Failures = {}

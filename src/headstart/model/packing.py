@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -121,7 +122,8 @@ def _open_view(k: int, card: ModelCard, archive: Archive, folder: Path) -> Featu
         with damage(f"view {k} of kind {kind!r}"):
             opened = _opened(k, card, archive, folder)
     except SourceError as error:
-        raise ArtefactError(f"view {k}: {error}: damaged file") from None
+        told = str(error).replace(f"{folder}{os.sep}", "")  # a temporary place, which is nobody's concern
+        raise ArtefactError(f"view {k}: {told}: damaged file") from None
     if opened is None:
         raise ArtefactError(f"view {k} is of unknown kind {kind!r} for {card.modality} items: upgrade headstart")
     return opened

@@ -1,23 +1,31 @@
-"""Reading an ONNX file of unknown origin: bounded, from its own folder only, ONNX's own operators only."""
+"""Reading an ONNX file of unknown origin: bounded, from its own folder only, ONNX's own operators only, no loops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
+import onnx.inliner
 
 from headstart.errors import SourceError
 
 _LARGEST = (2 << 30) - 1  # a protobuf message cannot be longer
 _DOMAINS = {"", "ai.onnx"}
+_LOOPS = {"Loop", "Scan", "SequenceMap"}  # no exporter of a source writes them, and a file could loop for ever
+# Of one value inside a graph, free axes counted as 1: a gigabyte of float32. The largest embedding tables have as many.
+MOST_VALUES = 1 << 28
+_MOST_NODES, _DEEPEST = 1 << 20, 64  # after local functions are expanded; how deep they may call each other
+_SHAPE_SIZE = 1024  # a longer constant is not a shape
 
 
 def load(path: Path) -> onnx.ModelProto:
     """The model with its weights inside, its local functions expanded, valid by onnx.checker.
 
     Raises:
-        SourceError: it is too large, damaged, needs data outside its folder, or has custom operators.
+        SourceError: it is too large, damaged, needs data outside its folder, has custom operators or loops, or makes a
+            value of more than MOST_VALUES numbers.
     """
     try:
         size = path.stat().st_size
@@ -33,6 +41,8 @@ def load(path: Path) -> onnx.ModelProto:
         reason = " ".join(str(error).split())[:200]
         raise SourceError(f"{path} is not a valid ONNX model ({reason})") from error
     if model.functions:
+        if _expanded(model) > _MOST_NODES:
+            raise SourceError(f"{path} has functions that come to more than {_MOST_NODES:,} nodes: export it without")
         model = onnx.inliner.inline_local_functions(model)
     for node in _nodes(model.graph):
         if node.domain not in _DOMAINS:
@@ -40,7 +50,50 @@ def load(path: Path) -> onnx.ModelProto:
                 f"{path} uses the custom operator {node.domain}.{node.op_type}; only ONNX's own are run: "
                 "export the model again without custom or contributed operators"
             )
+        if node.op_type in _LOOPS:
+            raise SourceError(f"{path} uses {node.op_type}, which need not end: export the model again without loops")
+    name, values = _largest(model)
+    if values > MOST_VALUES:
+        raise SourceError(f"{path} makes a value {name!r} of {values:,} numbers; at most {MOST_VALUES:,} are made")
     return model
+
+
+def _expanded(model: onnx.ModelProto) -> float:
+    """How many nodes there are after the local functions are expanded; infinite where one calls itself, or too deep."""
+    bodies: dict[tuple[str, str], list[onnx.NodeProto]] = {}
+    for function in model.functions:  # those of one name, which overload it, count as one
+        bodies.setdefault((function.domain, function.name), []).extend(_with_inner(function.node))
+    sizes: dict[tuple[str, str], float] = dict.fromkeys(bodies, math.inf)  # until it is known
+
+    def size(nodes: Iterable[onnx.NodeProto]) -> float:
+        return sum(sizes.get((node.domain, node.op_type), 1) for node in nodes)
+
+    for _ in range(_DEEPEST):
+        sizes |= {key: size(body) for key, body in bodies.items() if sizes[key] == math.inf}
+    return size(_nodes(model.graph))
+
+
+def _largest(model: onnx.ModelProto) -> tuple[str, int]:
+    """The name and size of the largest value whose shape follows from the graph, free axes counted as 1.
+
+    Shapes that the file itself states for inner values and outputs are not believed. Values inside the branches of an
+    If, and those whose shape is computed from the input's numbers, are left to the engine, which fails cleanly.
+    """
+    small, large = [], []
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) <= _SHAPE_SIZE:
+            small.append(tensor)
+        else:
+            large.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    outputs = [onnx.ValueInfoProto(name=value.name) for value in model.graph.output]
+    graph = onnx.helper.make_graph(model.graph.node, "shapes", [*model.graph.input, *large], outputs, small)
+    light = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    inferred = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+    sizes = {
+        value.name: math.prod(axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim)
+        for value in (*inferred.value_info, *inferred.output)
+    }
+    return max(sizes.items(), key=lambda named: named[1], default=("", 0))
 
 
 def _check_external(model: onnx.ModelProto, path: Path, size: int) -> None:
@@ -69,8 +122,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     graphs = [model.graph]
     nodes = [*_nodes(model.graph)]
     for function in model.functions:
-        for node in function.node:
-            nodes += [node, *_inner(node)]
+        nodes += _with_inner(function.node)
     for node in nodes:
         for attribute in node.attribute:
             yield from (
@@ -87,12 +139,13 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
+    return _with_inner(graph.node)
+
+
+def _with_inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Each node, and those in its bodies."""
+    for node in nodes:
         yield node
-        yield from _inner(node)
-
-
-def _inner(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-    for attribute in node.attribute:
-        for body in (attribute.g, *attribute.graphs):
-            yield from _nodes(body)
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                yield from _nodes(body)
