@@ -51,15 +51,15 @@ def calls(stand_in: Callable[..., None]) -> list[Any]:
 def test_options_reach_the_workflow(calls: list[Any]) -> None:
     arguments = (
         "curve birds.csv --out o.svg --source a --source b --strategy scratch --shots 1,5,all --draws 7 --test 0.4 "
-        "--modality text --task binary --input t --label l --group g --seed 7 --no-cache --json"
+        "--modality text --task binary --input t --label l --group g --time w --seed 7 --no-cache --json"
     )
     assert main(arguments.split()) == 0
     [(data, options)] = calls
     assert data == Path("birds.csv")
     assert vars(options) == {
         "out": Path("o.svg"), "sources": ("a", "b"), "strategies": ("scratch",), "shots": (1, 5), "draws": 7,
-        "test": 0.4, "modality": "text", "task": "binary", "input": "t", "label": "l", "group": "g", "seed": 7,
-        "cache": False,
+        "test": 0.4, "modality": "text", "task": "binary", "input": "t", "label": "l", "group": "g", "time": "w",
+        "seed": 7, "cache": False,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headstart.data import read, read_for_model
-from headstart.data.split_notes import unchecked, unchecked_notes
+from headstart.data.split_notes import time_notes, unchecked, unchecked_notes
 from headstart.data.splits import Fold, folds
 from headstart.errors import DataError
 from headstart.tasks import Target
@@ -62,3 +62,26 @@ def test_each_class_in_a_group_of_its_own_is_refused_before_any_work():
     assert len(np.unique(model.groups)) == 5  # nothing is learned there
     data.loc[0, "patient"] = "p1"  # class a is in two groups
     assert len(np.unique(read(data).groups)) == 5
+
+
+def test_a_split_in_time_is_said():
+    data = read(frame(["a", "b"] * 24, [f"p{i}" for i in range(48)]).assign(when=range(48)), time="when")
+    assert data.time == "when"
+    split = folds(data.target, times=data.times, k=10)
+    assert time_notes(data, split) == (
+        "time: what is tested is later by 'when' than all that is learned from; the earliest 4 of 48 are learned from "
+        "and never scored",
+    )
+    assert time_notes(read(frame(["a", "b"] * 24, [f"p{i}" for i in range(48)])), split) == ()
+
+
+def test_what_its_groups_keep_out_of_a_split_in_time_is_counted():
+    data = read(
+        frame(["a", "b"] * 4, ["p0", "p1", "p2", "p2", "p3", "p1", "p4", "p5"]).assign(when=range(8)), time="when"
+    )
+    [note] = time_notes(data, [fold([0, 2, 3], [4, 5, 6, 7])])
+    assert note.endswith(
+        "the earliest 3 of 8 are learned from and never scored; 1 are neither, as their groups are tested"
+    )
+    [note] = time_notes(data, [fold([0, 1, 2, 5], [3, 4, 6, 7])])
+    assert "; 4 of 8 are learned from" in note

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headstart.data.splits import folds, holdout, subset_per_class
+from headstart.data.splits import folds, holdout, latest, subset_per_class
 from headstart.errors import DataError, OptionError
 from headstart.tasks import Target
 
@@ -250,3 +250,45 @@ def test_folds_that_would_learn_from_less_than_two_items_are_refused():
 def test_a_class_an_item_cannot_be_checked():
     with pytest.raises(DataError, match=r"each of the 9 items has a class of its own.*another label"):
         folds(Target("multiclass", np.arange(9), tuple("abcdefghi")))
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("distinct", [2, 7, 400])
+def test_the_latest_are_held_out_whole_times_together(fraction, distinct):
+    rng = np.random.default_rng(distinct)
+    times = rng.integers(0, distinct, 400).astype(float)
+    fold = latest(times, fraction)
+    assert sorted([*fold.train, *fold.test]) == list(range(400))
+    assert times[fold.train].max() < times[fold.test].min()
+    # No other cut between two times is nearer to the fraction.
+    cuts = [np.count_nonzero(times >= time) for time in np.unique(times)[1:]]
+    assert abs(len(fold.test) - 400 * fraction) == pytest.approx(min(abs(cut - 400 * fraction) for cut in cuts))
+
+
+def test_a_group_of_the_latest_is_not_learned_from():
+    rng = np.random.default_rng(0)
+    times, groups = rng.random(100), rng.integers(0, 40, 100)
+    fold = latest(times, 0.2, groups=groups)
+    assert len(fold.test) == 20
+    assert times[fold.train].max() < times[fold.test].min()
+    assert not set(groups[fold.train]) & set(groups[fold.test])
+    left = np.setdiff1d(np.arange(100), np.r_[fold.train, fold.test])
+    assert set(groups[left]) <= set(groups[fold.test])
+
+
+def test_times_that_cannot_be_cut():
+    with pytest.raises(DataError, match="all items have the same time"):
+        latest(np.ones(9), 0.3)
+    with pytest.raises(DataError, match="fewer than two items of groups that are not tested are earlier"):
+        latest(np.arange(9.0), 0.3, groups=np.zeros(9, np.int64))
+    with pytest.raises(DataError, match="no time"):
+        latest(np.array([np.nan] * 9), 0.3)
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        latest(np.arange(9.0), 1)
+
+
+def test_classes_that_follow_each_other_in_time_cannot_be_checked():
+    target = Target("binary", np.repeat([0, 1], 10), ("a", "b"))
+    with pytest.raises(DataError, match="no class stands both earlier and later"):
+        folds(target, times=np.repeat([0.0, 1.0], 10))
+    assert len(folds(target, times=np.arange(20.0))) == 5

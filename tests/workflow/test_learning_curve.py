@@ -142,6 +142,24 @@ def test_a_class_that_is_only_held_out(tmp_path):
         hs.curve(table, label="label", group="g", test=0.5, task="binary")
 
 
+def test_the_latest_are_held_out():
+    """What the label depends on is turned round where the last third begins: no curve may have seen that."""
+    rng = np.random.default_rng(0)
+    when = rng.permutation(90)
+    y = rng.integers(0, 2, 90)
+    table = pd.DataFrame({"a": rng.normal(size=90) + 4 * np.where(when < 60, y, 1 - y), "when": when, "label": y})
+    report = hs.curve(table, time="when", test=1 / 3, shots=[5], draws=1)
+    assert (report["n_learn"], report["n_test"], report["time"]) == (60, 30, "when")
+    assert report["curves"][0]["points"][-1]["score"]["value"] < 0.2
+    assert any(note.startswith("time: what is tested is later by 'when'") for note in report["notes"])
+    table["label"] = when >= 60
+    with pytest.raises(DataError, match="one class is left"):
+        hs.curve(table, time="when", test=1 / 3)
+    table["label"] = when // 30
+    with pytest.raises(DataError, match="no class is both among the 30 items held out and among the others"):
+        hs.curve(table, time="when", test=1 / 3)
+
+
 def test_a_name_that_does_not_exist_is_known_before_the_work(corners):
     with pytest.raises(OptionError, match="did you mean 'frozen-ridge'"):
         hs.curve(corners, strategy="frozen-rigde")

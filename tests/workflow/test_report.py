@@ -24,3 +24,13 @@ def test_classes_that_no_fold_learns_and_tests(tmp_path):
     report = fit(table, FitOptions(out=tmp_path / "m.headstart", group="none")).report
     assert report["unchecked"] == []
     assert not any("never learned" in note for note in report["notes"])
+
+
+def test_folds_that_go_forward_in_time(tmp_path):
+    report = fit(numbers().assign(when=range(48)), FitOptions(out=tmp_path / "m.headstart", time="when")).report
+    assert report["time"] == {"column": "when", "never_scored": 4}
+    assert report["evidence"]["items"] == 44
+    [note] = [note for note in report["notes"] if note.startswith("time: ")]
+    assert "later by 'when'" in note
+    assert "the earliest 4 of 48 are learned from and never scored" in note
+    assert fit(numbers(), FitOptions(out=tmp_path / "m.headstart")).report["time"] is None

@@ -47,6 +47,7 @@ class Dataset:
         columns: table only: the d feature names.
         input: the table column that held the items; None for a folder, and for tables of features.
         labels: the table columns that held the labels; none for a folder.
+        time: the table column that held the times, or None.
         skipped: items left out while reading, with reasons.
         notes: what was inferred, one sentence each, to be said aloud.
     """
@@ -61,6 +62,7 @@ class Dataset:
     columns: tuple[str, ...] = ()
     input: str | None = None
     labels: tuple[str, ...] = ()
+    time: str | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -153,6 +153,7 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
         columns=contents.columns,
         input=None if roles.modality == "table" else roles.inputs[0],
         labels=roles.labels,
+        time=roles.time,
         skipped=skipped_rows(reasons, names, table.bad),
     )
     return replace(data, notes=(*notes, *labels.notes, *_contradictions(data)))

@@ -7,12 +7,38 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.dataset import Dataset
 from headstart.data.labels import some
 from headstart.data.splits import Fold
 from headstart.errors import DataError
 from headstart.tasks import Target
 
 Indices = NDArray[np.int64]
+
+
+def time_notes(data: Dataset, split: Sequence[Fold]) -> tuple[str, ...]:
+    """What is said of a split in time; nothing of another."""
+    if data.times is None:
+        return ()
+    tested = np.zeros(len(data), bool)
+    learned = np.zeros(len(data), bool)
+    for fold in split:
+        tested[fold.test] = True
+        learned[fold.train] = True
+    notes = [f"time: what is tested is later by {data.time!r} than all that is learned from"]
+    start = ~tested & learned
+    if start.any():
+        notes.append(f"{_earliest(data.times, start, tested)} of {len(data)} are learned from and never scored")
+    neither = np.count_nonzero(~tested & ~learned)
+    if neither:
+        notes.append(f"{neither} are neither, as their groups are tested")
+    return ("; ".join(notes),)
+
+
+def _earliest(times: NDArray[np.float64], start: NDArray[np.bool_], tested: NDArray[np.bool_]) -> str:
+    """How many items only serve to learn from, and that they are the earliest where they are."""
+    count = np.count_nonzero(start)
+    return f"the earliest {count}" if times[start].max() < times[tested].min() else f"{count}"
 
 
 def unchecked(target: Target, split: Sequence[Fold]) -> tuple[str, ...]:

@@ -46,13 +46,13 @@ def folds(
 
     Raises:
         OptionError: k below 2.
-        DataError: fewer than two items, groups or times; a fold that would learn from fewer than two items; or no
-            class of two items.
+        DataError: fewer than two items, groups or times; a fold that would learn from fewer than two items; no class
+            of two items; or, with `times`, none that is both learned and tested.
     """
     if k < 2:
         raise OptionError(f"{k} folds were asked for; at least two are needed")
     if times is not None:
-        return _forward(times, groups, k)
+        return _learnable(target, _forward(times, groups, k))
     n = len(target)
     parts = n if groups is None else len(np.unique(groups))
     k = min(k, parts)
@@ -88,6 +88,31 @@ def holdout(target: Target, fraction: float, *, groups: Indices | None = None, s
     return Fold(np.flatnonzero(side == 0), np.flatnonzero(side == 1))
 
 
+def latest(times: NDArray[np.float64], fraction: float, *, groups: Indices | None = None) -> Fold:
+    """One split in time: about the latest `fraction` of the items in test, what is strictly earlier to learn from.
+
+    A time is on one side; of the cuts between two times that are even near, the earlier one. With `groups`, a group
+    that is tested is not learned from.
+
+    Raises:
+        OptionError: a fraction that is not between 0 and 1.
+        DataError: fewer than two times, an item without one, or fewer than two items left to learn from.
+    """
+    if not 0 < fraction < 1:
+        raise OptionError(f"a holdout of {fraction} was asked for; expected a fraction between 0 and 1")
+    _check_times(times)
+    distinct, counts = np.unique(times, return_counts=True)
+    if len(distinct) < 2:
+        raise DataError("all items have the same time, so none is later than another; leave time out")
+    before = np.cumsum(counts)[:-1]  # items before each time but the first
+    test = times >= distinct[1 + int(np.abs(before - (1 - fraction) * len(times)).argmin())]
+    train = ~test if groups is None else ~test & ~np.isin(groups, groups[test])
+    if np.count_nonzero(train) < 2:
+        of = "" if groups is None else " of groups that are not tested"
+        raise DataError(f"fewer than two items{of} are earlier than the {np.count_nonzero(test)} to test: give more")
+    return Fold(np.flatnonzero(train), np.flatnonzero(test))
+
+
 def subset_per_class(target: Target, per_class: int, *, seed: int) -> Indices:
     """A few-shot draw: `per_class` items of each class at random, all of a class that has fewer. Ascending positions.
 
@@ -113,8 +138,7 @@ def subset_per_class(target: Target, per_class: int, *, seed: int) -> Indices:
 
 def _forward(times: NDArray[np.float64], groups: Indices | None, k: int) -> list[Fold]:
     """Cut the time axis into k + 1 stretches of about as many items; each but the first is tested once."""
-    if not np.isfinite(times).all():
-        raise DataError("some items have no time; leave them out of a time-ordered split")
+    _check_times(times)
     n = len(times)
     _, when, counts = np.unique(times, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - counts / 2  # items before the middle of each distinct time
@@ -132,3 +156,18 @@ def _forward(times: NDArray[np.float64], groups: Indices | None, k: int) -> list
             f"no time-ordered split: {len(counts)} distinct times, and fewer than two earlier items to learn from"
         )
     return out
+
+
+def _learnable(target: Target, split: list[Fold]) -> list[Fold]:
+    """The folds, if some class is both learned and tested in one of them."""
+    if target.exclusive and not any(np.isin(target.y[fold.test], target.y[fold.train]).any() for fold in split):
+        raise DataError(
+            "no class stands both earlier and later, so none can be both learned and checked: leave time out, or name "
+            "another label"
+        )
+    return split
+
+
+def _check_times(times: NDArray[np.float64]) -> None:
+    if not np.isfinite(times).all():
+        raise DataError("some items have no time; leave them out of a time-ordered split")

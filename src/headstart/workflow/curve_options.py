@@ -26,6 +26,7 @@ class CurveOptions:
         draws: samples of each size; the more, the narrower the intervals.
         test: the share of the items that is held out, to score all curves on.
         modality, task, input, label, group: override what is inferred from the data.
+        time: the column to hold the latest items out by; None holds them out at random.
         cache: keep features and trainings on disk.
     """
 
@@ -40,6 +41,7 @@ class CurveOptions:
     input: str | None = None
     label: str | None = None
     group: str | None = None
+    time: str | None = None
     seed: int = 0
     cache: bool = True
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.data.dataset import Dataset
-from headstart.data.split_notes import unchecked, unchecked_notes
+from headstart.data.split_notes import time_notes, unchecked, unchecked_notes
 from headstart.data.splits import Fold
 from headstart.evidence.curve import Saved, labels_saved, point_interval
 from headstart.evidence.metrics import PRIMARY
@@ -25,7 +25,10 @@ def build_curve_report(
         traced: the curves, in the order in which they are to stand.
     """
     groups = None if problem.groups is None else problem.groups[split.test]
-    split_notes = unchecked_notes(problem.target, [split], grouped=groups is not None)
+    split_notes = (
+        *time_notes(dataset, [split]),
+        *unchecked_notes(problem.target, [split], grouped=groups is not None),
+    )
     metric = PRIMARY[problem.target.task]
     with_source, without = ([one for one in traced if one.learner.transfer is side] for side in (True, False))
     saved = [
@@ -42,6 +45,7 @@ def build_curve_report(
         "n": len(dataset),
         "n_learn": len(split.train),
         "n_test": len(split.test),
+        "time": dataset.time,
         "draws": max(one.curve.draws for one in traced),
         "seed": problem.seed,
         "curves": [_curve(one, problem, groups) for one in traced],

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.charts.learning_curve import learning_curve
 from headstart.data.dataset import Dataset
-from headstart.data.splits import Fold, holdout
+from headstart.data.splits import Fold, holdout, latest
 from headstart.errors import DataError, HeadstartError, OptionError, StorageError
 from headstart.model.temporary import TemporaryFolder
 from headstart.plan.candidates import baselines, frozen
@@ -54,6 +54,7 @@ def curve(data: Any, options: CurveOptions | None = None, progress: Progress = S
         input=options.input,
         label=options.label,
         group=options.group,
+        time=options.time,
     )
     assert dataset.target is not None
     if dataset.target.task == "regression":
@@ -86,15 +87,23 @@ def curve(data: Any, options: CurveOptions | None = None, progress: Progress = S
 
 
 def _problem(dataset: Dataset, options: CurveOptions) -> tuple[Problem, Fold]:
-    """What all curves are scored on, and the items to learn from and to test on: a group is on one side."""
+    """What all curves are scored on, and the items to learn from and to test on: groups whole, the latest tested."""
     target = dataset.target
     assert target is not None
-    split = holdout(target, options.test, groups=dataset.groups, seed=options.seed)
+    if dataset.times is None:
+        split = holdout(target, options.test, groups=dataset.groups, seed=options.seed)
+    else:
+        split = latest(dataset.times, options.test, groups=dataset.groups)
     held = target.take(split.train).encoded().sum(axis=0)
     if np.count_nonzero(held) < 2 and target.exclusive:
         raise DataError(
             f"{dataset.name}: with {len(split.test)} of {len(dataset)} items held out, one class is left to learn "
             "from: give more items, or a smaller --test"
+        )
+    if target.exclusive and not np.isin(target.y[split.test], target.y[split.train]).any():
+        raise DataError(
+            f"{dataset.name}: no class is both among the {len(split.test)} items held out and among the others: give "
+            "more items, or another --test"
         )
     return Problem(target, [], dataset.groups, None, options.seed), split
 
