@@ -73,6 +73,7 @@ def test_exports_what_it_says(provider, reference, run, tmp_path):
         directory.mkdir()
     first, second = (instance.export(reference, directory) for directory in directories)
     assert first == second
+    assert instance.modality(reference) in (None, first.modality)
     assert (directories[0] / GRAPH_FILE).read_bytes() == (directories[1] / GRAPH_FILE).read_bytes()
     source = write_record(first, directories[0])
     verify(source)

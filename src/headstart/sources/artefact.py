@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import SourceError
-from headstart.sources.base import TOKENIZER_FILE, Ancestor, Entry, Exported
+from headstart.sources.base import TOKENIZER_FILE, Ancestor, Entry, Exported, Modality
 from headstart.sources.files import sha256_of
 from headstart.sources.lineage import LONGEST
 
@@ -40,6 +40,10 @@ class Artefact:
     def accepts(self, reference: str) -> bool:
         """True for a path that ends in .headstart."""
         return reference.lower().endswith(SUFFIX)
+
+    def modality(self, reference: str) -> Modality | None:
+        """None: the file is opened and checked once, by the export, which asks nobody for anything."""
+        return None
 
     def key(self, reference: str) -> str:
         """The file's name and the sha256 of its bytes.

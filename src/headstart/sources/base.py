@@ -173,6 +173,9 @@ class Provider(Protocol):
     def accepts(self, reference: str) -> bool:
         """True if `reference` (a catalogue name, "timm/...", a path) is this provider's to export."""
 
+    def modality(self, reference: str) -> Modality | None:
+        """What the source reads, told without exporting it or asking a hub; None where only the export shows."""
+
     def key(self, reference: str) -> str:
         """A cheap identity of what would be exported (weights' hash, library version); same key, same export."""
 

@@ -113,6 +113,10 @@ class Bundled:
         """True for the names of `entries`."""
         return reference in _PACKAGES
 
+    def modality(self, reference: str) -> Modality:
+        """That of the package."""
+        return _PACKAGES[reference].modality
+
     def key(self, reference: str) -> str:
         """The pinned hash of the weights and the number of the recipe."""
         return hashlib.sha256(f"{_PACKAGES[reference].sha256} {_RECIPE}".encode()).hexdigest()

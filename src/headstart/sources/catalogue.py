@@ -47,6 +47,15 @@ def default_sources(modality: Modality) -> tuple[str, ...]:
     return tuple(entry.name for entry in installed[:1])
 
 
+def modality_of(reference: str) -> Modality | None:
+    """What the source that `reference` names reads, told before any export; None where only the export shows.
+
+    Raises:
+        SourceError: nothing by that name.
+    """
+    return _choose(reference)[1].modality(reference)
+
+
 def open_source(reference: str, *, progress: Progress = SILENT) -> Source:
     """The source that `reference` names, exported now if it is not yet.
 

@@ -27,6 +27,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from headstart.errors import SourceError
 from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Modality, SourceInput
@@ -60,6 +61,14 @@ class OnnxFile:
     def accepts(self, reference: str) -> bool:
         """True for a path that ends in .onnx."""
         return reference.lower().endswith(".onnx")
+
+    def modality(self, reference: str) -> Modality | None:
+        """What the description says; None where it is missing or wrong, which the export tells."""
+        try:
+            said = read_object(Path(reference).with_suffix(".json")).get("modality")
+        except (SourceError, ValueError):  # ValueError: a NUL in the path
+            return None
+        return said if said in get_args(Modality) else None  # type: ignore[return-value]
 
     def key(self, reference: str) -> str:
         """Where the files are, how long, and when changed."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from headstart.errors import SourceError
 from headstart.optional import require
-from headstart.sources.base import Entry, Exported, ImageInput, Interpolation
+from headstart.sources.base import Entry, Exported, ImageInput, Interpolation, Modality
 from headstart.sources.files import Fields, read_object, stamp
 from headstart.sources.hub import fetch, versions
 from headstart.sources.pickled import check_pickles
@@ -51,6 +51,10 @@ class Timm:
             return True
         config = Path(reference) / _CONFIG
         return os.path.isfile(config) and "architecture" in read_object(config)
+
+    def modality(self, reference: str) -> Modality:
+        """Images, all of them."""
+        return "image"
 
     def key(self, reference: str) -> str:
         """The versions that export, and the name of the hub or a folder's files, wherever it is looked at from."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import SourceError
 from headstart.optional import require
-from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Tap, TextInput
+from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Modality, Tap, TextInput
 from headstart.sources.bert_config import BertConfig, read_config
 from headstart.sources.files import read_object, stamp
 from headstart.sources.hub import fetch, versions
@@ -59,6 +59,10 @@ class Transformers:
             return bool(_REPOSITORY.fullmatch(reference)) and not reference.startswith("timm/")
         configs = [folder / "config.json", folder / "0_Transformer" / "config.json"]
         return any(os.path.isfile(config) and "model_type" in read_object(config) for config in configs)
+
+    def modality(self, reference: str) -> Modality:
+        """Texts: what is no text encoder cannot be exported."""
+        return "text"
 
     def key(self, reference: str) -> str:
         """The name of the hub or a folder's files, wherever it is looked at from; and what exports it.

@@ -16,7 +16,7 @@ from headstart.errors import DataError, OptionError
 from headstart.features.blocks import Features
 from headstart.plan.views import HogView, RowsView, SourceView, TfidfView, View
 from headstart.progress import Progress
-from headstart.sources.base import Source
+from headstart.sources.base import Modality, Source
 from headstart.workflow.ancestry import remarks
 from headstart.workflow.clock import Clock
 from headstart.workflow.options import FitOptions
@@ -49,6 +49,7 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
         DataError: too little is left when the unreadable items are gone.
     """
     names, notes = _names(dataset, options)
+    _check_before_export(dataset, names)
     opened = _open(dataset, names, progress)
     notes += remarks(opened, dataset.name, len(dataset))
     for note in notes:
@@ -87,17 +88,21 @@ def _names(dataset: Dataset, options: FitOptions) -> tuple[tuple[str, ...], tupl
     return (), (f"{missing}: learning without transfer",)
 
 
+def _check_before_export(dataset: Dataset, names: Sequence[str]) -> None:
+    """Refuse sources that are unknown, or known to read something else, before the first of them is downloaded."""
+    from headstart.sources.catalogue import modality_of
+
+    for name in names:
+        _check_modality(dataset, name, modality_of(name))
+
+
 def _open(dataset: Dataset, names: Sequence[str], progress: Progress) -> list[Source]:
     from headstart.sources.catalogue import open_source
 
     opened: list[Source] = []
     for name in names:
         source = open_source(name, progress=progress)
-        if source.modality != dataset.modality:
-            raise OptionError(
-                f"source {source.name} reads {source.modality}s, but {dataset.name} holds {dataset.modality}s: "
-                f"`headstart sources` lists those for {dataset.modality}s"
-            )
+        _check_modality(dataset, source.name, source.modality)
         twin = next((other for other in opened if other.name == source.name), None)
         if twin is not None and twin.fingerprint != source.fingerprint:
             raise OptionError(
@@ -106,6 +111,14 @@ def _open(dataset: Dataset, names: Sequence[str], progress: Progress) -> list[So
         if twin is None:
             opened.append(source)
     return opened
+
+
+def _check_modality(dataset: Dataset, source: str, modality: Modality | None) -> None:
+    if modality not in (None, dataset.modality):
+        raise OptionError(
+            f"source {source} reads {modality}s, but {dataset.name} holds {dataset.modality}s: "
+            f"`headstart sources` lists those for {dataset.modality}s"
+        )
 
 
 @dataclass(frozen=True, eq=False)
