@@ -14,6 +14,7 @@ import pytest
 
 from headstart.cli import progress as module
 from headstart.cli import tables
+from headstart.cli.lines import visible
 from headstart.cli.output import plain
 from headstart.cli.parsing import duration
 from headstart.cli.progress import Lines, watch
@@ -203,3 +204,18 @@ def test_the_commands_page_is_up_to_date() -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run python scripts/write_help.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb\r\t\0", "a\\nb\\r\\t\\x00"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x9b1m\x85", "\\x9b1m\\x85"),
+        ("\u202egpj\u2066\u2028", "\\u202egpj\\u2066\\u2028"),
+        ("дятел 啄木鸟 é ◀ \udce9 עברית\u200f", "дятел 啄木鸟 é ◀ \udce9 עברית\u200f"),
+    ],
+)
+def test_control_characters_are_escapes(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert tables.table(["name", "n"], [[text, "1"], ["x", "2"]])[1] == f"{shown}  1"

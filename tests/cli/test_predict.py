@@ -60,6 +60,31 @@ def test_people_see_labels_on_stdout_and_failures_on_stderr(
     assert "headstart: b.jpg: the file is cut off\n" in err
 
 
+def test_control_characters_do_not_reach_the_terminal(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = GOOD | {"input": "a\n\x1b[2Jb", "label": "\x1b[31mred\u202e"}
+    install([odd, {"input": "b\x9b", "error": "no\x07"}])
+    assert main(["predict", "m.headstart", "a\n\x1b[2Jb", "b\x9b"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "a\\n\\x1b[2Jb  \\x1b[31mred\\u202e  98.2 %\n"
+    assert "headstart: b\\x9b: no\\x07\n" in err
+    assert main(["predict", "m.headstart", "x", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0]) == odd
+
+
+def test_json_is_as_it_was_whatever_it_holds(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = GOOD | {"input": "".join(map(chr, range(0x300))) + "\u2028\u202e\u2066"}
+    install([odd])
+    assert main(["predict", "m.headstart", "x", "--json"]) == 0
+    assert capsys.readouterr().out == json.dumps(odd) + "\n"
+
+
+@pytest.mark.parametrize(("given", "shown"), [("", "''"), ("  ", "'  '"), ("\t", "'\\t'")])
+def test_a_blank_input_is_quoted(install: Install, capsys: pytest.CaptureFixture[str], given: str, shown: str) -> None:
+    install([{"input": given, "error": "empty text"}])
+    assert main(["predict", "m.headstart", given]) == 2
+    assert f"headstart: {shown}: empty text\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("answers", [[], [BAD], [BAD, BAD]])
 def test_two_if_nothing_could_be_predicted(install: Install, answers: list[dict[str, Any]]) -> None:
     install(answers)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import headstart as hs
+from headstart.cli.main import main
 from headstart.errors import StorageError
 from headstart.optional import has
 
@@ -94,3 +95,15 @@ def test_copies_and_pickles_need_nothing_of_the_original(words, used):
     for one in copies:
         assert one.predict(["fig", "donkey"]) == expected
         assert one.evidence == evidence
+
+
+def test_a_strangers_class_names_do_not_rule_the_terminal(table, tmp_path, capsys):
+    odd = table.assign(risk=table.risk.map({True: "\x1b[31mred", False: "a\nb"})).drop(columns="label")
+    odd.to_csv(tmp_path / "odd.csv", index=False)
+    path = str(tmp_path / "m.headstart")
+    said = ""
+    for command in (["fit", "--out", path, "--label", "risk"], ["evaluate", path], ["predict", path]):
+        assert main([*command, str(tmp_path / "odd.csv")]) == 0
+        said += "".join(capsys.readouterr())
+    assert not set(said) & set("\x1b\r")
+    assert "true \\ predicted  \\x1b[31mred  a\\nb\n" in said

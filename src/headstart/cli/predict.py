@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.cli.lines import visible
 from headstart.cli.output import Output
 from headstart.cli.parsing import new_command
 from headstart.cli.tables import decimals, percent
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     model = load(args.model)
     inputs = with_stdin(args.inputs)
-    width = min(max(map(len, inputs), default=0), 40)
+    width = min(max((len(shown(given)) for given in inputs), default=0), 40)
     good = bad = 0
     for item in model.predict_iter(inputs, input=args.input, progress=out.progress_beside_results()):
         failed = "error" in item
@@ -48,9 +49,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if out.json:
             out.document(item)
         elif failed:
-            out.warn(f"{item['input']}: {item['error']}")
+            out.warn(f"{shown(item['input'])}: {item['error']}")
         else:
-            out.lines([f"{item['input']:<{width}}  {describe(item)}"])
+            out.lines([f"{shown(item['input']):<{width}}  {describe(item)}"])
     if bad or not good:
         out.warn(f"{bad} of {good + bad} items could not be predicted" if bad else "there was nothing to predict")
     return 0 if good else 2
@@ -66,6 +67,11 @@ def with_stdin(inputs: Sequence[str]) -> list[str]:
         text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
         found += [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
     return found
+
+
+def shown(given: str) -> str:
+    """An input for people: control characters as escapes, a blank one in quotes."""
+    return visible(given) if given.strip() else f"'{visible(given)}'"
 
 
 def describe(item: Mapping[str, Any]) -> str:

@@ -7,25 +7,28 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.cli.lines import visible
+
 _BYTES = ("bytes", "kB", "MB", "GB", "TB")
 # Metrics that are shares, shown in points of 100; the others are shown as they are.
 _SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "samples_f1", "auc", "map", "f1", "precision", "recall"}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """Lines with aligned columns.
+    """Lines with aligned columns; control characters in cells are escapes.
 
     Args:
         rows: as many cells each as the header has.
         right: the columns whose text is aligned to the right.
     """
-    widths = [max(_width(row[k]) for row in [header, *rows]) for k in range(len(header))]
+    shown = [[visible(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(_width(row[k]) for row in shown) for k in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
         cells = (_pad(cell, widths[k], right=k in right) for k, cell in enumerate(row))
         return "  ".join(cells).rstrip()
 
-    return [line(row) for row in [header, *rows]]
+    return [line(row) for row in shown]
 
 
 def percent(share: float | None) -> str:
