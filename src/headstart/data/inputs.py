@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from headstart.data.dataset import Dataset, Modality, Skipped
 from headstart.data.infer import Wanted, infer_roles
+from headstart.data.locate import find_file, is_url
 from headstart.data.rows import read_rows, row_names, take_items
 from headstart.data.search import SUFFIXES, Found, is_folder, readable, search, why_not_a_file
 from headstart.data.table import Table, from_frame, is_frame, is_table_name, load_table
@@ -120,7 +121,7 @@ def _rows(table: Table, wanted: Wanted, got: _Gathered, *, named: bool) -> None:
     for row in sorted(contents.reasons):
         before = start + int(np.searchsorted(kept, row))
         got.skipped.append(Skipped(names[row], contents.reasons[row], before))
-    got.notes.extend((*table.notes, *roles.notes))
+    got.notes.extend((*table.notes, *roles.notes, *contents.notes))
 
 
 def _image(one: str | Path, got: _Gathered) -> None:
@@ -129,8 +130,10 @@ def _image(one: str | Path, got: _Gathered) -> None:
         got.skip("", "an empty name")
     elif is_folder(path):
         _folder(path, "image", got)
-    elif os.path.isfile(path):
-        got.add(_shown(one), path)
+    elif (file := find_file(str(one), Path())) is not None:
+        got.add(_shown(one), file)
+    elif is_url(str(one)):
+        got.skip(_shown(one), "is a URL: download it first")
     else:
         got.skip(_shown(one), "not a file" if os.path.exists(path) else "no such file")
 

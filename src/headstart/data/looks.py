@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from headstart.data.cells import Cell, is_missing_word, number_share
+from headstart.data.locate import is_url
 from headstart.data.search import IMAGE_SUFFIXES
 
 SAMPLE = 2_000  # cells looked at to tell what a column holds
@@ -19,7 +20,7 @@ def sample(cells: Sequence[Cell]) -> Sequence[Cell]:
 def image_share(cells: Sequence[Cell]) -> float:
     """The share of names of images among the cells that are not missing."""
     there = [cell for cell in cells if not is_missing_word(cell)]
-    images = sum(isinstance(c, str) and os.path.splitext(c)[1].lower() in IMAGE_SUFFIXES for c in there)
+    images = sum(isinstance(cell, str) and _suffix(cell) in IMAGE_SUFFIXES for cell in there)
     return images / len(there) if there else 0.0
 
 
@@ -33,3 +34,9 @@ def words(cells: Sequence[Cell]) -> float:
     """Mean words a string."""
     seen = [cell for cell in sample(cells) if isinstance(cell, str)]
     return sum(len(cell.split()) for cell in seen) / max(len(seen), 1)
+
+
+def _suffix(name: str) -> str:
+    """The suffix of a file's name, or of a URL without its query: such a column is to be refused as one of images."""
+    path = name.partition("?")[0].partition("#")[0] if is_url(name) else name
+    return os.path.splitext(path.strip())[1].lower()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from headstart.data.cells import Cell, as_number
 from headstart.data.dataset import Items, Skipped
 from headstart.data.infer import Roles
+from headstart.data.locate import find_file, is_url, why_absent
 from headstart.data.matrix import base_columns, encode, rebuild
 from headstart.data.table import Table
 from headstart.data.texts import read_text
@@ -116,14 +116,24 @@ def _paths(cells: Sequence[Cell], folder: Path) -> Contents:
     contents = Contents([])
     paths: list[Path] = []
     for i, cell in enumerate(cells):
-        path = folder / str(cell) if cell is not None else folder
-        paths.append(path)
-        if cell is None:
-            contents.reasons[i] = "no path"
-        elif not os.path.isfile(path):
-            contents.reasons[i] = f"no such file: {path}"
+        path = None if cell is None else find_file(str(cell), folder)
+        if path is None:
+            contents.reasons[i] = "no path" if cell is None else why_absent(str(cell), folder)
+        paths.append(path or folder)
     contents.items = paths
+    contents.notes = _read_otherwise(cells, paths, contents.reasons, folder)
     return contents
+
+
+def _read_otherwise(
+    cells: Sequence[Cell], paths: Sequence[Path], reasons: dict[int, str], folder: Path
+) -> tuple[str, ...]:
+    """A note on the names that are no files as they are written."""
+    others = [i for i, path in enumerate(paths) if i not in reasons and path != folder / str(cells[i])]
+    if not others:
+        return ()
+    are = "1 path is" if len(others) == 1 else f"{len(others)} paths are"
+    return (f"{are} not found as written but read in another way: {cells[others[0]]!r} is {paths[others[0]]}",)
 
 
 def _texts(cells: Sequence[Cell], folder: Path) -> Contents:
@@ -138,8 +148,15 @@ def _texts(cells: Sequence[Cell], folder: Path) -> Contents:
             reasons[i] = "empty text"
         elif files:
             try:
-                text = read_text(folder / text)
+                text = _text_of(text, folder)
             except ItemError as failed:
                 reasons[i] = f"{text}: {failed}"
         texts.append(text)
     return Contents(texts, reasons)
+
+
+def _text_of(name: str, folder: Path) -> str:
+    path = find_file(name, folder)
+    if path is None:
+        raise ItemError("is a URL: download it first" if is_url(name) else "no such file")
+    return read_text(path)
