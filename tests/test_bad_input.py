@@ -200,6 +200,21 @@ def test_a_tampered_artefact(fit, tmp_path, capsys):
     refused((code, None, capsys.readouterr().err))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="has no such pipes")
+def test_a_pipe_is_not_replaced_by_a_model(fit, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("headstart.workflow.run.gather", lambda *_: pytest.fail("nothing is embedded first"))
+    os.mkfifo(tmp_path / "out.headstart")
+    refused(fit(photos), "out.headstart' is a device, a pipe or a socket")
+    assert (tmp_path / "out.headstart").is_fifo()
+
+
+def test_a_folder_is_not_replaced_by_a_model(fit, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("headstart.workflow.run.gather", lambda *_: pytest.fail("nothing is embedded first"))
+    (tmp_path / "out.headstart").mkdir()
+    refused(fit(photos), "out.headstart' is a folder")
+    assert (tmp_path / "out.headstart").is_dir()
+
+
 def test_a_disk_that_fills_up_keeps_the_old_model(fit, tmp_path, monkeypatch):
     data = table(tmp_path / "t.csv", DRINKS + TRAINS)
     fit(data)
@@ -213,6 +228,8 @@ def test_a_disk_that_fills_up_keeps_the_old_model(fit, tmp_path, monkeypatch):
     assert code == 1
     assert document is None
     assert "Traceback" not in err
+    assert f"{tmp_path}/out.headstart cannot be written (No space left on device)" in err
+    assert "unchecked" not in err
     assert (tmp_path / "out.headstart").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name or "tmp" in p.name] == []
 

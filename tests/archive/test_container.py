@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from headstart.archive import container as module
 from headstart.archive.container import MANIFEST, open_archive, write_archive
+from headstart.archive.names import goal
 from headstart.errors import ArtefactError, StorageError
 
 ARRAYS = {"coef": np.arange(6, dtype=np.float64).reshape(2, 3), "classes": np.array([1, 2], dtype=np.int64)}
@@ -83,6 +84,27 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
     write_archive(path, {"x.txt": b""})
     with open_archive(path) as archive:
         assert archive.bytes("x.txt") == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such pipes")
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.headstart")
+    with pytest.raises(StorageError, match="neither a file nor free"):
+        write_archive(tmp_path / "m.headstart", {"x.txt": b""})
+    assert (tmp_path / "m.headstart").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (".m2.headstart.28915.unchecked", "m2.headstart"),
+        (".a.1.unchecked.28915.unchecked", "a.1.unchecked"),
+        ("m2.headstart", "m2.headstart"),
+        (".hidden.unchecked", ".hidden.unchecked"),
+    ],
+)
+def test_a_message_names_the_goal(name: str, expected: str) -> None:
+    assert goal(Path("x") / name) == Path("x") / expected
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_half_one(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,14 @@ def test_save_to_a_place_that_is_not_there(model, tmp_path):
         model.save(tmp_path / "gone" / "m.headstart")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="has no such pipes")
+def test_save_does_not_replace_a_pipe(model, tmp_path):
+    os.mkfifo(tmp_path / "m.headstart")
+    with pytest.raises(StorageError, match="neither a file nor free"):
+        model.save(tmp_path / "m.headstart")
+    assert (tmp_path / "m.headstart").is_fifo()
+
+
 @pytest.mark.parametrize("used", [False, True])
 def test_copies_and_pickles_need_nothing_of_the_original(words, used):
     """Engines and files of the original are not theirs: it may be gone, or in another process."""

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from headstart.archive.members import MAX_FILE_BYTES, MAX_MEMBERS, Member, check_name, read_members
+from headstart.archive.names import goal
 from headstart.errors import ArtefactError, StorageError
 
 if TYPE_CHECKING:
@@ -228,7 +229,9 @@ def write_archive(path: str | os.PathLike[str], parts: Mapping[str, bytes | Path
         raise ArtefactError(f"a model holds at most {MAX_MEMBERS - 1} parts besides its own {MANIFEST}")
     size = sum(part.stat().st_size if isinstance(part, Path) else len(part) for part in parts.values())
     if size > MAX_FILE_BYTES - _CHUNK:  # the headers have far less than a chunk
-        raise StorageError(f"{path} would have {size:,} bytes, and a model has at most 2 GiB: choose a smaller source")
+        raise StorageError(
+            f"{goal(path)} would have {size:,} bytes, and a model has at most 2 GiB: choose a smaller source"
+        )
     with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
         files = {}
         for name in sorted(parts):
@@ -263,6 +266,8 @@ def _pieces(part: bytes | Path) -> Iterator[bytes]:
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` once all is written and on the disk; left early, it is removed."""
+    if is_odd(path):
+        raise StorageError(f"{path} is neither a file nor free: name another place for it")
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -276,8 +281,13 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be written ({error.strerror or error}): free space, or name another place for it"
+            f"{goal(path)} cannot be written ({error.strerror or error}): free space, or name another place for it"
         ) from None
+
+
+def is_odd(path: Path) -> bool:
+    """True for a device, a pipe or a socket, which a file would replace. (A folder is not replaced.)"""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _stated_hash(name: str, entry: object, member: Member) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+_BESIDE = re.compile(r"\.(.+)\.\d+\.unchecked")
+
 CARD = "model.json"
 REPORT = "report.json"
 HEAD = "head.safetensors"
@@ -25,3 +30,9 @@ def tokenizer_member(view: int) -> str:
 def arrays_member(view: int) -> str:
     """The arrays member of a view."""
     return f"view-{view}.safetensors"
+
+
+def goal(path: Path) -> Path:
+    """What `path` is to be: itself, or, of one that a fit writes beside it to check first, .NAME.PID.unchecked, NAME."""
+    beside = _BESIDE.fullmatch(path.name)
+    return path if beside is None else path.with_name(beside[1])

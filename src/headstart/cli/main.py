@@ -12,12 +12,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from errno import EDQUOT, ENOSPC
+from pathlib import Path
 
 from headstart import __version__
 from headstart.cli import cache, curve, engines, evaluate, fit, predict, sample, sources
 from headstart.cli.output import Output, one_line
 from headstart.cli.parsing import Parser
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, OptionError
 
 _COMMANDS = (fit, predict, evaluate, curve, sources, engines, cache, sample)
 _DESCRIPTION = """\
@@ -59,11 +60,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Output(as_json=args.json)
     try:
         with _own_streams():
+            _check_goal(getattr(args, "out", None))
             code: int = args.run(args, out)
         sys.stdout.flush()
     except BaseException as error:
         return _fail(error, args.kept, out)
     return code
+
+
+def _check_goal(path: Path | None) -> None:
+    """Refuse to replace a device, a pipe or a socket by what a command writes, before it does any work.
+
+    Raises:
+        OptionError: there is one at `path`.
+    """
+    from headstart.archive.container import is_odd
+
+    if path is not None and is_odd(path):
+        raise OptionError(f"--out {str(path)!r} is a device, a pipe or a socket: expected the name of a file to write")
 
 
 def _fail(error: BaseException, kept: str, out: Output) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.archive.container import is_odd
 from headstart.data.dataset import Dataset, Skipped
 from headstart.errors import DataError, StorageError
 from headstart.evidence.calibration import Calibration
@@ -219,9 +220,11 @@ class Model:
         """Write the artefact to `path`, whole or not at all.
 
         Raises:
-            StorageError: the disk is full or the folder cannot be written.
+            StorageError: the disk is full, the folder cannot be written, or there is a device or a pipe.
         """
         goal = Path(path)
+        if is_odd(goal):
+            raise StorageError(f"{goal} is neither a file nor free: choose another place")
         partial = goal.with_name(f".{goal.name}.{os.getpid()}.partial")
         try:
             with partial.open("wb") as file:
