@@ -229,3 +229,19 @@ def test_a_pipe_is_no_link(tmp_path):
         "a/pipe.png": "not a file, but a pipe or a device",
         "b/link.png": "a link that leads nowhere",
     }
+
+
+def test_images_that_no_reader_takes_are_named(tmp_path):
+    for name in ("a/1.png", "a/2.avif", "b/1.png", "b/2.HEIC"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    data = read(tmp_path)
+    assert data.ids == ("a/1.png", "b/1.png")
+    assert "2 files of other kinds passed over: .avif (1), .heic (1)" in data.notes
+    assert ".avif, .heic images cannot be read here: convert them to .png or .jpg" in data.notes
+    for name in ("a/1.png", "b/1.png"):
+        (tmp_path / name).unlink()
+    with pytest.raises(DataError, match=r"hold no images.*\.avif \(1\).*convert them to \.png or \.jpg"):
+        read(tmp_path)
+    with pytest.raises(DataError, match="convert them"):
+        read(tmp_path, modality="image")

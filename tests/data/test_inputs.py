@@ -23,8 +23,8 @@ def test_images_from_files_folders_and_tables(tmp_path):
     given = [tmp_path / "odd", str(tmp_path / "d"), tmp_path / "gone.jpg", tmp_path / "t.csv", tmp_path / "empty"]
     data = read_inputs(given, "image")
     assert data.items == [tmp_path / name for name in ("odd", "d/2.jpg", "d/e/1.jpg", "a.png")]
-    assert data.ids == (f"{tmp_path}/odd", f"{tmp_path}/d/2.jpg", f"{tmp_path}/d/e/1.jpg", "t.csv row 1")
-    assert [id_ for id_, _ in skips(data)] == [f"{tmp_path}/gone.jpg", "t.csv row 2", f"{tmp_path}/empty"]
+    assert data.ids == (f"{tmp_path}/odd", f"{tmp_path}/d/2.jpg", f"{tmp_path}/d/e/1.jpg", "a.png")
+    assert [id_ for id_, _ in skips(data)] == [f"{tmp_path}/gone.jpg", "gone.png", f"{tmp_path}/empty"]
     assert skips(data)[0][1] == "no such file"
     assert data.target is None
 
@@ -109,3 +109,17 @@ def test_the_usual_column_is_taken_where_a_table_has_it(tmp_path):
     assert read_inputs(tmp_path / "t.csv", "text", usual_input="title").items == ["short"]
     assert read_inputs(tmp_path / "t.csv", "text", usual_input="gone").items == ["many words stand here in a row"]
     assert read_inputs(tmp_path / "t.csv", "text", usual_input="title", input="body").items != ["short"]
+
+
+def test_rows_of_image_tables_are_named_by_the_path_as_written(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "1.png").touch()
+    (tmp_path / "t.csv").write_text("n,file\n1,d/1.png\n2,d\\1.png\n3,\n4,gone.png\n")
+    data = read_inputs(tmp_path / "t.csv", "image")
+    assert data.ids == ("d/1.png", "d\\1.png")
+    assert data.items == [tmp_path / "d/1.png"] * 2
+    assert [(skip.id, skip.before) for skip in data.skipped] == [("row 3", 2), ("gone.png", 2)]
+    (tmp_path / "u.csv").write_text("id,file\nx7,d/1.png\n")
+    assert read_inputs(tmp_path / "u.csv", "image").ids == ("x7",)
+    (tmp_path / "v.csv").write_text("text\nsome words stand here\n")
+    assert read_inputs(tmp_path / "v.csv", "text").ids == ("row 1",)

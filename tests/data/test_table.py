@@ -488,3 +488,47 @@ def test_empty_labels_of_many_at_once_are_said_to_be_unknown():
     assert len(data) == 9
     assert data.target.y.sum(axis=1).tolist() == [2, 1, 0] * 3
     assert any("3 rows with an empty label are left out" in note and "a lone ';'" in note for note in data.notes)
+
+
+def test_a_table_of_images_that_no_reader_takes_is_one_of_images_all_the_same(tmp_path):
+    for i in range(4):
+        (tmp_path / f"{i}.avif").touch()
+    rows = "".join(f"{i}.avif,{'ab'[i % 2]}\n" for i in range(4))
+    data = read(write(tmp_path / "t.csv", "file,label\n" + rows))
+    assert data.modality == "image"
+    assert ".avif images cannot be read here: convert them to .png or .jpg" in data.notes
+
+
+@pytest.mark.parametrize("task", [None, "multilabel"])
+def test_labels_joined_by_commas_are_hinted_at(task):
+    frame = pd.DataFrame({"text": [f"words of row {i}" for i in range(60)], "y": ["red,big", "big", "red, old"] * 20})
+    data = read(frame, task=task)
+    assert data.target.classes == ("big", "red, old", "red,big")
+    [note] = [note for note in data.notes if "hold commas" in note]
+    assert note.startswith("40 labels hold commas, and their parts recur ('red,big'): ")
+    assert "join them by ';' or give lists, with --task multilabel" in note
+    joined = frame.assign(y=frame["y"].str.replace(",", ";"))
+    data = read(joined)
+    assert data.target.classes == ("big", "old", "red")
+    assert not any("hold commas" in note for note in data.notes)
+    assert not any("hold commas" in note for note in read(frame, task="multiclass").notes)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["Portland, OR", "Salem, OR", "Boise, ID"],  # OR recurs, the towns do not
+        ["a,b", "c", "d"],
+        ["x", "y", "z"],
+        ["1,5", "2,5", "3"],
+    ],
+)
+def test_names_with_commas_are_no_hint(labels):
+    frame = pd.DataFrame({"text": [f"words of row {i}" for i in range(60)], "y": labels * 20})
+    assert not any("hold commas" in note for note in read(frame).notes)
+
+
+def test_a_rare_comma_is_no_hint():
+    labels = ["a", "b", "c"] * 20 + ["a,b", "b,c"]
+    frame = pd.DataFrame({"text": [f"words of row {i}" for i in range(62)], "y": labels})
+    assert not any("hold commas" in note for note in read(frame).notes)

@@ -40,7 +40,7 @@ class Dataset:
         modality: image, text, or table (rows of numbers).
         items: image: n paths; text: n strings; table: (n, d) float64, NaN where a cell is empty.
         ids: n names that a person recognises: a path relative to the data, or the row's number; unique where there
-            are labels. Inputs to predict are named as they were given: a file, a text itself.
+            are labels. Inputs to predict are named as they were given: a file, a text itself, a path in a table.
         target: the labels, or None for items to predict.
         groups: (n,) int64 codes of what must stay on one side of a split (a patient), or None.
         times: (n,) float64 for time-ordered splits, or None.

@@ -85,7 +85,7 @@ def read_inputs(
 
 
 def _add(one: object, wanted: Wanted, modality: Modality, got: _Gathered, *, named: bool) -> None:
-    """Add what `one` of the inputs stands for. named: rows are called by their table too."""
+    """Add what `one` of the inputs stands for. named: rows, but not paths, are called by their table too."""
     if isinstance(one, os.PathLike):
         one = Path(one)
     if is_frame(one):
@@ -112,6 +112,9 @@ def _rows(table: Table, wanted: Wanted, got: _Gathered, *, named: bool) -> None:
     roles = infer_roles(table, wanted, labelled=False)
     contents = read_rows(table, roles, wanted.columns)
     names = [f"{table.name} {name}" if named else name for name in row_names(table, roles.id)]
+    if wanted.modality == "image" and roles.id is None:
+        cells = table.columns[roles.inputs[0]]
+        names = [name if cell is None else readable(str(cell)) for name, cell in zip(names, cells, strict=True)]
     kept = np.array([i for i in range(len(table)) if i not in contents.reasons], np.int64)
     start = len(got.items)
     got.items.extend(take_items(contents.items, kept))

@@ -16,6 +16,7 @@ from headstart.errors import DataError
 from headstart.tasks import Target, Task
 
 SEPARATORS = "|;"
+COMMAS = 0.1  # the share of labels with a comma from which on it may be a separator
 MAX_CLASSES = 10_000
 
 
@@ -66,6 +67,8 @@ def read_labels(cells: Sequence[Cell], column: str, task: Task | None = None, cl
             f"{len(cells) - len(kept)} rows with an empty label are left out, since it may be unknown; "
             f"where it is known that no label holds, write a lone {_used(there)!r}",
         )
+    if task in (None, "multilabel") and chosen != "regression":
+        notes += _comma_notes(there)
     return Labels(labels.target, kept[labels.kept], reasons, notes + labels.notes)
 
 
@@ -168,6 +171,26 @@ def _separator(cells: Sequence[Cell]) -> str | None:
             if any(seen[part] > 1 for cell in joined for part in _parts(cell, separator)):
                 return separator
     return None
+
+
+def _comma_notes(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """A hint where many labels look as if they were several joined by commas: most parts stand in other labels too.
+
+    They are not split by themselves: "Portland, OR" has a comma, and is one.
+    """
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    joined = sorted({cell for cell in texts if "," in cell})
+    count = sum("," in cell for cell in texts)
+    if len(joined) < 2 or count < COMMAS * len(cells) or _separator(cells):
+        return ()
+    seen = Counter(part for cell in set(texts) for part in set(_parts(cell, ",")))
+    again = [cell for cell in joined if all(seen[part] > 1 for part in _parts(cell, ","))]
+    if 2 * len(again) < len(joined):
+        return ()
+    return (
+        f"{count} labels hold commas, and their parts recur ({again[0]!r}): if they are several labels at once, join "
+        f"them by ';' or give lists, with --task multilabel",
+    )
 
 
 def _parts(cell: str, separator: str) -> list[str]:

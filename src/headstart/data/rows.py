@@ -15,6 +15,7 @@ from headstart.data.dataset import Items, Skipped
 from headstart.data.infer import Roles
 from headstart.data.locate import find_file, is_url, why_absent
 from headstart.data.matrix import base_columns, encode, rebuild
+from headstart.data.search import unread_notes
 from headstart.data.table import Table
 from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
@@ -121,7 +122,8 @@ def _paths(cells: Sequence[Cell], folder: Path) -> Contents:
             contents.reasons[i] = "no path" if cell is None else why_absent(str(cell), folder)
         paths.append(path or folder)
     contents.items = paths
-    contents.notes = _read_otherwise(cells, paths, contents.reasons, folder)
+    unread = unread_notes(path.suffix.lower() for path in paths)
+    contents.notes = (*_read_otherwise(cells, paths, contents.reasons, folder), *unread)
     return contents
 
 

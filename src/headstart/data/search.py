@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from headstart.errors import DataError
 
-IMAGE_SUFFIXES = frozenset(
-    (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
+READ_SUFFIXES = frozenset((".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+UNREAD_SUFFIXES = frozenset((".avif", ".heic", ".heif", ".jxl"))  # images too, which no reader here takes
+IMAGE_SUFFIXES = READ_SUFFIXES | UNREAD_SUFFIXES
 TEXT_SUFFIXES = frozenset((".txt",))
-SUFFIXES = {"image": IMAGE_SUFFIXES, "text": TEXT_SUFFIXES}
+SUFFIXES = {"image": READ_SUFFIXES, "text": TEXT_SUFFIXES}
 
 
 @dataclass
@@ -42,6 +42,7 @@ class Found:
         if self.others:
             kinds = ", ".join(f"{suffix} ({count})" for suffix, count in sorted(self.others.items()))
             out.append(f"{_files(self.others.total())} of other kinds passed over: {kinds}")
+            out += unread_notes(self.others)
         if self.hidden:
             out.append(f"{self.hidden} hidden {'entry' if self.hidden == 1 else 'entries'} passed over")
         if self.loops:
@@ -113,6 +114,12 @@ def why_not_a_file(path: str) -> str:
     return "not a file, but a pipe or a device" if os.path.exists(path) else "a link that leads nowhere"
 
 
+def unread_notes(suffixes: Iterable[str]) -> list[str]:
+    """What is said where some of these are of images that no reader here takes."""
+    unread = sorted(UNREAD_SUFFIXES.intersection(suffixes))
+    return [f"{', '.join(unread)} images cannot be read here: convert them to .png or .jpg"] if unread else []
+
+
 def readable(name: str) -> str:
     """A file name that can be printed: bytes that are not UTF-8 become \\xNN."""
     try:
@@ -136,7 +143,7 @@ def _enter(folder: str, seen: set[tuple[int, int]]) -> bool:
 
 def _file(entry: os.DirEntry[str], found: Found) -> None:
     suffix = os.path.splitext(entry.name)[1].lower()
-    modality = "image" if suffix in IMAGE_SUFFIXES else "text" if suffix in TEXT_SUFFIXES else None
+    modality = "image" if suffix in READ_SUFFIXES else "text" if suffix in TEXT_SUFFIXES else None
     if modality is None:
         found.others[suffix or "no extension"] += 1
     elif entry.is_file():
