@@ -3,6 +3,11 @@
 Of an item's k nearest training items each votes with weight w exp((cosine - cosine of the nearest) / temperature).
 Scores are logarithms of smoothed shares of the vote for exclusive classes, log odds of them for labels, and the mean
 vote for numbers. Training rows are kept in float16 at unit length; past STORED_LIMIT values, a random part of them.
+
+Left-out scores take an item, or its group, out of the neighbours and their votes, exactly; not out of the means and
+spreads that scale the columns: those see no labels and move by about the share left out, and without each item every
+cosine would be another. Refits on three mixed classes of 64 columns differ by .03 of the vote on average of 24 items,
+by .01 of 100 and .001 of 400.
 """
 
 from __future__ import annotations
@@ -42,7 +47,8 @@ class FittedKnn:
         votes: (s, C) float32 what each votes for: one-hot, multi-hot or the number.
         weights: (s,) float32 weight of each vote, 1 on average.
         settings: task, neighbours, temperature.
-        loo_scores: (n, C) scores of the training items among the others (of other groups); None after `restore`.
+        loo_scores: (n, C) scores of the training items among the others (of other groups), under the one scaling; None
+            after `restore`.
     """
 
     scaling: Scaling
