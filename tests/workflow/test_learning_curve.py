@@ -149,7 +149,8 @@ def test_the_latest_are_held_out():
     y = rng.integers(0, 2, 90)
     table = pd.DataFrame({"a": rng.normal(size=90) + 4 * np.where(when < 60, y, 1 - y), "when": when, "label": y})
     report = hs.curve(table, time="when", test=1 / 3, shots=[5], draws=1)
-    assert (report["n_learn"], report["n_test"], report["time"]) == (60, 30, "when")
+    assert (report["n_learn"], report["n_test"]) == (60, 30)
+    assert report["time"] == {"column": "when", "never_scored": 60}
     assert report["curves"][0]["points"][-1]["score"]["value"] < 0.2
     assert any(note.startswith("time: what is tested is later by 'when'") for note in report["notes"])
     table["label"] = when >= 60

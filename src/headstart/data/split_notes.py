@@ -16,6 +16,14 @@ from headstart.tasks import Target
 Indices = NDArray[np.int64]
 
 
+def time_field(data: Dataset, split: Sequence[Fold]) -> dict[str, str | int] | None:
+    """What a report says of a split in time: by which column, and how many items no fold tests."""
+    if data.time is None:
+        return None
+    tested = np.unique(np.concatenate([fold.test for fold in split]))
+    return {"column": data.time, "never_scored": len(data) - len(tested)}
+
+
 def time_notes(data: Dataset, split: Sequence[Fold]) -> tuple[str, ...]:
     """What is said of a split in time; nothing of another."""
     if data.times is None:

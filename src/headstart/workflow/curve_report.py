@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.data.dataset import Dataset
-from headstart.data.split_notes import time_notes, unchecked, unchecked_notes
+from headstart.data.split_notes import time_field, time_notes, unchecked, unchecked_notes
 from headstart.data.splits import Fold
 from headstart.evidence.curve import Saved, labels_saved, point_interval
 from headstart.evidence.metrics import PRIMARY
@@ -45,7 +45,7 @@ def build_curve_report(
         "n": len(dataset),
         "n_learn": len(split.train),
         "n_test": len(split.test),
-        "time": dataset.time,
+        "time": time_field(dataset, [split]),
         "draws": max(one.curve.draws for one in traced),
         "seed": problem.seed,
         "curves": [_curve(one, problem, groups) for one in traced],

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from headstart.data.dataset import Dataset
-from headstart.data.split_notes import time_notes, unchecked, unchecked_notes
+from headstart.data.split_notes import time_field, time_notes, unchecked, unchecked_notes
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.plan.crossfit import Fitted, Problem
 from headstart.plan.decision import Decision
@@ -35,7 +35,6 @@ def build_report(
     """
     target = problem.target
     chosen = decision.chosen.candidate
-    never_scored = len(dataset) - len(problem.tested())
     split_notes = (
         *time_notes(dataset, problem.folds),
         *unchecked_notes(target, problem.folds, grouped=problem.groups is not None),
@@ -49,7 +48,7 @@ def build_report(
         "n": len(dataset),
         "groups": None if problem.groups is None else len(set(problem.groups.tolist())),
         "folds": len(problem.folds),
-        "time": None if dataset.time is None else {"column": dataset.time, "never_scored": never_scored},
+        "time": time_field(dataset, problem.folds),
         "unchecked": list(unchecked(target, problem.folds)),
         "seed": problem.seed,
         "chosen": {"source": chosen.source, "strategy": chosen.strategy},
