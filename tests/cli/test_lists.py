@@ -82,7 +82,8 @@ def test_cache(stand_in: StandIn, capsys: Captured, monkeypatch: pytest.MonkeyPa
 
     def clear(names: list[str]) -> Cleared:
         asked.append(names)
-        return Cleared({"features": 5_200_000, "sources": 800_000}, ("b-1",)) if names else Cleared({"features": 1})
+        freed = {"features": 5_200_000, "sources": 800_000} if names else {"features": 1, "sources": 0}
+        return Cleared(freed, ("b-1",) if names else ())
 
     lines = [
         Kept("features", "lite0-3f9a", "lite0", 1240, 3_100_000, 0),
@@ -110,7 +111,7 @@ def test_cache(stand_in: StandIn, capsys: Captured, monkeypatch: pytest.MonkeyPa
         f"all in {tmp_path}",
     ]
     assert main(["cache", "--clear"]) == 0
-    assert capsys.readouterr().out == "freed 1 bytes: features 1 bytes\n"
+    assert capsys.readouterr().out == "freed 1 bytes: features 1 bytes, sources 0 bytes\n"
     assert main(["cache", "--clear", "features", "sources"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "freed 6.0 MB: features 5.2 MB, sources 800 kB",

@@ -90,7 +90,7 @@ def _clear(names: list[str], out: Output) -> int:
         out.document({"freed": cleared.freed, "freed_by_kind": cleared.kinds, "in_use": cleared.in_use})
         return 0
     out.lines([f"freed {size(cleared.freed)}: {_each(cleared.kinds)}"])
-    if "sources" in cleared.kinds:
+    if cleared.kinds.get("sources"):
         out.lines(["a source is exported again when it is used next"])
     out.lines(f"{name} stays: a running process uses it" for name in cleared.in_use)
     return 0
