@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +145,51 @@ def test_an_interrupted_fit_says_what_is_kept(
     stand_in("headstart.workflow", FitOptions=SimpleNamespace, fit=fit)
     assert main(["fit", "x"]) == 130
     assert "in the cache" in capsys.readouterr().err
+
+
+WAITING = """
+import sys, time
+from types import ModuleType, SimpleNamespace
+from headstart.cli.main import main
+from headstart.model.temporary import TemporaryFolder
+
+def fit(*_):
+    held = TemporaryFolder()
+    (held.path / "view-0.onnx").write_bytes(b"large")
+    print(held.path, file=sys.stderr, flush=True)
+    time.sleep(60)
+
+workflow = ModuleType("headstart.workflow")
+workflow.fit, workflow.FitOptions = fit, SimpleNamespace
+sys.modules["headstart.workflow"] = workflow
+sys.exit(main(["fit", "x"]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ends processes at once there")
+def test_a_terminated_fit_leaves_no_temporary_folder(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    folder = Path(running.stderr.readline().strip())
+    assert folder.parent == tmp_path
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=20)
+    assert running.returncode == 143
+    assert (out, err) == ("", "headstart: terminated: temporary files were removed\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_signals_are_as_they_were_after_a_command(failing: Callable[[BaseException], None]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    failing(DataError("none"))
+    assert main(["sources"]) == 2
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break otherwise there")

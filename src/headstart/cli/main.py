@@ -1,13 +1,15 @@
 """The entry point: parse, run one command, turn what goes wrong into one line and an exit code.
 
-Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 130 interrupted.
+Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 130 interrupted; 143 terminated.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     out = Output(as_json=args.json)
     try:
-        with _own_streams():
+        with _own_streams(), _orderly_end():
             _check_goal(getattr(args, "out", None))
             code: int = args.run(args, out)
         sys.stdout.flush()
@@ -98,6 +100,8 @@ def _fail(error: BaseException, kept: str, out: Output) -> int:
 def _explain(error: BaseException, kept: str) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return 130, f"interrupted: {kept}"
+    if isinstance(error, _TerminatedError):
+        return 143, "terminated: temporary files were removed"
     if isinstance(error, HeadstartError):
         return error.exit_code, f"error: {error}"
     if isinstance(error, MemoryError):
@@ -113,6 +117,27 @@ def _explain_os(error: OSError) -> str:
     if error.errno in (ENOSPC, EDQUOT):
         return f"no space left on the disk{where}: free some, or set HEADSTART_HOME to a folder on another disk"
     return f"{error.strerror or one_line(error)}{where}"
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came. Not an Exception, which work in progress may take for a failure of its own."""
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let SIGTERM end the command as an exception does: what it holds, temporary folders above all, is let go of."""
+
+    def end(*_: object) -> None:
+        raise _TerminatedError
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
