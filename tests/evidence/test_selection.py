@@ -71,6 +71,13 @@ def test_weights_are_repetitions():
     together = one_standard_error(costs, np.ones(4))(units.sums(scores), units.sizes, weights)
     for weight, chosen in zip(weights, together, strict=True):
         assert choose(np.repeat(scores, weight.astype(int), axis=0), costs, np.ones(4)) == chosen
+    losses = rng.random((25, 4))
+    by_loss = one_standard_error(np.ones(4), losses.mean(axis=0))
+    for weight, chosen in zip(
+        weights, by_loss(units.sums(scores), units.sizes, weights, units.sums(losses)), strict=True
+    ):
+        rows = np.repeat(np.arange(25), weight.astype(int))
+        assert choose(scores[rows], np.ones(4), losses[rows].mean(axis=0)) == chosen
     best = highest_mean(units.sums(scores), units.sizes, weights)
     assert (best == (weights @ scores).argmax(axis=1)).all()
 

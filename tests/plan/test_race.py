@@ -10,7 +10,7 @@ import pytest
 
 from headstart.data.splits import folds
 from headstart.errors import OptionError
-from headstart.evidence.optimism import corrected
+from headstart.evidence.optimism import Candidates, corrected
 from headstart.features.blocks import Features
 from headstart.plan.candidates import Frozen, baselines, frozen_heads
 from headstart.plan.crossfit import OutOfFold, Problem
@@ -204,7 +204,7 @@ def test_boosted_trees_are_left_out_of_many_classes():
 def scored(scores: np.ndarray, *, moves: bool, cost: float = 1.0, effort: float = 0.0, loss: float = 0.5) -> Scored:
     """A candidate of which only the scores and costs matter."""
     candidate = SimpleNamespace(moves=moves, cost=cost, effort=effort, transfer=True)
-    return Scored(candidate, None, scores.astype(np.float64), loss, 5)  # type: ignore[arg-type]
+    return Scored(candidate, None, scores.astype(np.float64), loss, 5, np.full(len(scores), loss))  # type: ignore[arg-type]
 
 
 def taken(*candidates: Scored) -> int:
@@ -258,8 +258,11 @@ def test_tuned_candidates_count_in_the_optimism_and_the_verdict(make_case):
     decision = decide([case.bar, *ran], [plain], case.problem)
     assert decision.chosen in ran
     assert decision.verdict.transfer_helps
-    matrix = np.stack([one.item_scores for one in [case.bar, *ran]], axis=1)
-    assert decision.estimate == corrected(matrix, None, 0, select=frozen_first([case.bar, *ran]))
+    everyone = [case.bar, *ran]
+    scores, losses = (
+        np.stack([getattr(one, name) for one in everyone], axis=1) for name in ("item_scores", "item_losses")
+    )
+    assert decision.estimate == corrected(Candidates(scores, frozen_first(everyone), losses))
 
 
 def test_a_baseline_from_scratch_can_win(make_case):

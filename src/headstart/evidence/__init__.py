@@ -4,13 +4,14 @@ from headstart.evidence.calibration import Calibration
 from headstart.evidence.intervals import Interval, mean_interval, paired_difference
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.evidence.metrics import PRIMARY, confusion, item_scores, predicted, score
-from headstart.evidence.optimism import Corrected, corrected, selected_gain
+from headstart.evidence.optimism import Candidates, Corrected, corrected, selected_gain
 from headstart.evidence.selection import Rule, choose, highest_mean, one_standard_error
 from headstart.evidence.verdict import Contender, Verdict, verdict
 
 __all__ = [
     "PRIMARY",
     "Calibration",
+    "Candidates",
     "Contender",
     "Corrected",
     "Interval",

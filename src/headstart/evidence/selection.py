@@ -7,7 +7,7 @@ the same items are told apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,19 @@ from headstart.evidence.units import units_of
 
 Floats = NDArray[np.float64]
 
-Rule = Callable[[Floats, Floats, Floats], NDArray[np.int64]]
-"""A way to select, for many weightings of the same units at once: (sums (G, K), sizes (G,), weights (B, G)) -> (B,).
 
-`sums` are the K candidates' item scores summed within each of G units, `sizes` the items of each unit, `weights` how
-often each unit counts in each of B samples.
-"""
+class Rule(Protocol):
+    """A way to select among K candidates, for many weightings of the same G units at once."""
+
+    def __call__(self, sums: Floats, sizes: Floats, weights: Floats, losses: Floats | None = None) -> NDArray[np.int64]:
+        """(B,) the candidate taken in each of B samples.
+
+        Args:
+            sums: (G, K) item scores summed within each unit.
+            sizes: (G,) items of each unit.
+            weights: (B, G) how often each unit counts in each sample.
+            losses: (G, K) item losses summed likewise: those of a sample are its own. None: the same in all samples.
+        """
 
 
 def choose(item_scores: Floats, costs: Floats, log_losses: Floats, groups: NDArray[np.int64] | None = None) -> int:
@@ -51,38 +58,43 @@ def one_standard_error(costs: Floats, log_losses: Floats) -> Rule:
     Raises:
         DataError: no candidates, or not one log loss a cost.
     """
-    costs, losses = np.asarray(costs, np.float64), np.nan_to_num(np.asarray(log_losses, np.float64), nan=np.inf)
-    if len(costs) == 0 or len(costs) != len(losses):
-        raise DataError(f"got {len(costs)} costs and {len(losses)} log losses, expected one of each a candidate")
+    costs, given = np.asarray(costs, np.float64), np.nan_to_num(np.asarray(log_losses, np.float64), nan=np.inf)
+    if len(costs) == 0 or len(costs) != len(given):
+        raise DataError(f"got {len(costs)} costs and {len(given)} log losses, expected one of each a candidate")
 
-    def rule(sums: Floats, sizes: Floats, weights: Floats) -> NDArray[np.int64]:
-        means = weights @ sums / (weights @ sizes)[:, None]  # (B, K)
+    def rule(sums: Floats, sizes: Floats, weights: Floats, losses: Floats | None = None) -> NDArray[np.int64]:
+        items = (weights @ sizes)[:, None]
+        means = weights @ sums / items  # (B, K)
+        lost = np.broadcast_to(given, means.shape) if losses is None else weights @ losses / items  # (B, K)
+        every = np.broadcast_to(costs, means.shape)
         # A best mean shared by several: the one with the smaller loss, so that the order given does not matter.
-        by_loss = np.lexsort((costs, losses))
-        best = by_loss[means[:, by_loss].argmax(axis=1)]  # (B,)
+        best = _least(every, _where_least(lost, means == means.max(axis=1, keepdims=True)))  # (B,)
         # A candidate that differs on one item is exactly one standard error away: rounding must not decide.
         errors = _standard_errors(means, best, sums, sizes, weights)
         admissible = _gaps(means, best) <= errors * (1 + 1e-9) + 1e-12
-        rank = _dense_rank(costs, losses)
-        order = np.where(admissible, rank, np.inf)  # (B, K)
-        cheapest = order == order.min(axis=1, keepdims=True)
-        taken: NDArray[np.int64] = np.where(cheapest, means, -np.inf).argmax(axis=1)
-        return taken
+        return _least(-means, _where_least(lost, _where_least(every, admissible)))
 
     return rule
 
 
-def highest_mean(sums: Floats, sizes: Floats, weights: Floats) -> NDArray[np.int64]:
+def highest_mean(sums: Floats, sizes: Floats, weights: Floats, losses: Floats | None = None) -> NDArray[np.int64]:
     """The rule that takes the highest mean, the first of equals."""
     means: Floats = weights @ sums / (weights @ sizes)[:, None]
     highest: NDArray[np.int64] = means.argmax(axis=1)
     return highest
 
 
-def _dense_rank(costs: Floats, losses: Floats) -> Floats:
-    """(K,) position of each (cost, loss) pair among the distinct pairs, sorted."""
-    _, rank = np.unique(np.column_stack([costs, losses]), axis=0, return_inverse=True)
-    return rank.reshape(-1).astype(np.float64)
+def _where_least(values: Floats, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(B, K) True at each row's least value `among` those that are True; all of equals."""
+    left = np.where(among, values, np.inf)
+    least: NDArray[np.bool_] = among & (left == left.min(axis=1, keepdims=True))
+    return least
+
+
+def _least(values: Floats, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(B,) the first position of each row's least finite value `among` those that are True."""
+    positions: NDArray[np.int64] = np.where(among, values, np.inf).argmin(axis=1)
+    return positions
 
 
 def _gaps(means: Floats, best: NDArray[np.int64]) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.evidence.metric_intervals import balanced_interval
 from headstart.evidence.metrics import class_weights
-from headstart.evidence.optimism import Corrected, corrected, selected_gain
+from headstart.evidence.optimism import Candidates, Corrected, corrected, selected_gain, take
 from headstart.evidence.selection import Rule, highest_mean, one_standard_error
 from headstart.evidence.units import units_of
 from headstart.evidence.verdict import Contender, Verdict, verdict
@@ -47,11 +47,9 @@ class Decision:
 class _Side:
     """Transfer's candidates, or the baselines."""
 
-    scored: Sequence[Scored]
-    rule: Rule
+    candidates: Candidates
+    losses: Floats
     best: Scored
-    matrix: Floats
-    losses: Floats | None
 
 
 def decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Problem) -> Decision:
@@ -88,20 +86,15 @@ def _decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Pro
     ours, theirs = _side(transfer, groups, cheapest=True), _side(baseline, groups, cheapest=False)
     gain = loss_gain = None
     if ours is not None and theirs is not None:
-        compare = partial(
-            selected_gain,
-            *(ours.matrix, theirs.matrix, groups, problem.seed),
-            transfer_rule=ours.rule,
-            baseline_rule=theirs.rule,
-        )
+        compare = partial(selected_gain, ours.candidates, theirs.candidates, groups, problem.seed)
         gain = compare(weights=weights)
-        if ours.losses is not None and theirs.losses is not None:
+        if target.task != "regression":  # there the metric is the loss
             loss_gain = compare(judged=(-ours.losses, -theirs.losses))
     judged = verdict(_contender(ours), _contender(theirs), problem.metric, groups, gain, loss_gain)
     ships = ours if judged.ships == "transfer" else theirs
     assert ships is not None, "a race scores at least one candidate"
     own = None if weights is None else balanced_interval(target, ships.best.out_of_fold.probabilities[tested], groups)
-    estimate = corrected(ships.matrix, groups, problem.seed, select=ships.rule, own=own)
+    estimate = corrected(ships.candidates, groups, problem.seed, own)
     return Decision(
         chosen=ships.best,
         transfer=None if ours is None else ours.best,
@@ -115,12 +108,10 @@ def _decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Pro
 def _side(scored: Sequence[Scored], groups: NDArray[np.int64] | None, *, cheapest: bool) -> _Side | None:
     if not scored:
         return None
-    matrix = np.stack([one.item_scores for one in scored], axis=1)
-    rule = frozen_first(scored) if cheapest else highest_mean
-    units = units_of(len(matrix), groups)
-    best = int(rule(units.sums(matrix), units.sizes, np.ones((1, len(units))))[0])
-    losses = [one.item_losses for one in scored if one.item_losses is not None]
-    return _Side(scored, rule, scored[best], matrix, np.stack(losses, axis=1) if losses else None)
+    scores = np.stack([one.item_scores for one in scored], axis=1)
+    losses = np.stack([one.item_losses for one in scored], axis=1)
+    candidates = Candidates(scores, frozen_first(scored) if cheapest else highest_mean, losses)
+    return _Side(candidates, losses, scored[take(candidates, units_of(len(scores), groups))])
 
 
 def frozen_first(scored: Sequence[Scored]) -> Rule:
@@ -133,18 +124,21 @@ def frozen_first(scored: Sequence[Scored]) -> Rule:
     moves = np.array([one.candidate.moves for one in scored])
     order = [(one.candidate.cost, one.candidate.effort) for one in scored]
     costs = np.array([sorted(set(order)).index(pair) for pair in order], np.float64)
-    losses = np.array([one.loss for one in scored])
+    given = np.array([one.loss for one in scored])
     if moves.all() or not moves.any():
-        return one_standard_error(costs, losses)
-    gate = one_standard_error(moves.astype(np.float64), losses)
+        return one_standard_error(costs, given)
+    gate = one_standard_error(moves.astype(np.float64), given)
     sides = [
-        (columns, one_standard_error(costs[columns], losses[columns]))
+        (columns, one_standard_error(costs[columns], given[columns]))
         for columns in map(np.flatnonzero, (~moves, moves))
     ]
 
-    def rule(sums: Floats, sizes: Floats, weights: Floats) -> NDArray[np.int64]:
-        frozen, moved = (columns[inner(sums[:, columns], sizes, weights)] for columns, inner in sides)
-        taken: NDArray[np.int64] = np.where(moves[gate(sums, sizes, weights)], moved, frozen)
+    def rule(sums: Floats, sizes: Floats, weights: Floats, losses: Floats | None = None) -> NDArray[np.int64]:
+        frozen, moved = (
+            columns[inner(sums[:, columns], sizes, weights, None if losses is None else losses[:, columns])]
+            for columns, inner in sides
+        )
+        taken: NDArray[np.int64] = np.where(moves[gate(sums, sizes, weights, losses)], moved, frozen)
         return taken
 
     return rule

@@ -20,7 +20,7 @@ class Scored:
         item_scores: (t,) primary score of each tested item, in the order of Problem.tested().
         loss: log loss (regression: root mean squared error) on the tested items; balanced where the problem is.
         folds: how many of the problem's folds it was trained for, the first ones: fewer than all where time was short.
-        item_losses: (t,) log losses, whose mean is `loss`; None for numbers.
+        item_losses: (t,) log losses, or squared errors: `loss` is their mean, or its root.
     """
 
     candidate: Candidate
@@ -28,7 +28,7 @@ class Scored:
     item_scores: NDArray[np.float64]
     loss: float
     folds: int
-    item_losses: NDArray[np.float64] | None = None
+    item_losses: NDArray[np.float64]
 
     @classmethod
     def of(cls, candidate: Candidate, out_of_fold: OutOfFold, problem: Problem) -> Scored:
@@ -39,9 +39,11 @@ class Scored:
         scores = item_scores(target, probabilities, balanced=balanced)
         losses = item_losses(target, probabilities)
         if target.task == "regression":
-            return cls(candidate, out_of_fold, scores, float(losses["squared"].mean() ** 0.5), len(problem.folds))
-        logs = losses["log_loss"] * (class_weights(target) if balanced else 1.0)
-        return cls(candidate, out_of_fold, scores, float(logs.mean()), len(problem.folds), logs)
+            lost, loss = losses["squared"], losses["squared"].mean() ** 0.5
+        else:
+            lost = losses["log_loss"] * (class_weights(target) if balanced else 1.0)
+            loss = lost.mean()
+        return cls(candidate, out_of_fold, scores, float(loss), len(problem.folds), lost)
 
     @property
     def mean(self) -> float:
