@@ -137,7 +137,8 @@ class Knn:
         whole = whole and all(array.dtype.kind == "f" and np.isfinite(array).all() for array in state.arrays.values())
         settings = dict(state.settings)
         k, temperature = settings.get("neighbours"), settings.get("temperature")
-        chosen = type(k) is int and 1 <= k <= len(items) and type(temperature) is float and 0 < temperature < np.inf
+        chosen = type(k) is int and 1 <= k <= len(items)
+        chosen = chosen and isinstance(temperature, (int, float)) and 0 < temperature < np.inf
         if not whole or not chosen or settings.get("task") not in TASKS:
             raise ArtefactError("the stored knn head's arrays or settings do not fit together: the file is damaged")
         return FittedKnn(Scaling(center, factor), items, votes, weights, settings)
