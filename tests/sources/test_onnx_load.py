@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,24 @@ def test_a_few_functions_are_expanded(saved: Callable[..., Path]) -> None:
     model = load(saved(node("f3", ["x"], ["y"], domain="own"), functions=calling(4, 3)))
     assert [one.op_type for one in model.graph.node].count("Relu") == 3**4
     assert onnx_load._largest(model)[1] == 4
+
+
+def test_weights_that_are_stated_as_inputs_too(saved: Callable[..., Path]) -> None:
+    """As files of before 2019 have them; long ones are not mistaken for a second input."""
+    path = saved(node("MatMul", ["x", "w"], ["y"]), w=np.ones((4, 500), np.float32))
+    model = onnx.load_model(path)
+    model.graph.input.append(value("w", shape=[4, 500]))
+    onnx.save(model, path)
+    assert onnx_load._largest(load(path)) == ("y", 500)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.STRING])
+def test_types_that_contradict_each_other_are_refused_or_left_to_the_engine(
+    saved: Callable[..., Path], kind: int
+) -> None:
+    path = saved(node("Relu", ["x"], ["y"]))
+    model = onnx.load_model(path)
+    model.graph.output[0].type.tensor_type.elem_type = kind
+    onnx.save(model, path)
+    with suppress(SourceError):
+        load(path)

@@ -52,7 +52,10 @@ def load(path: Path) -> onnx.ModelProto:
             )
         if node.op_type in _LOOPS:
             raise SourceError(f"{path} uses {node.op_type}, which need not end: export the model again without loops")
-    name, values = _largest(model)
+    try:
+        name, values = _largest(model)
+    except Exception as error:  # shapes that contradict each other
+        raise SourceError(f"{path} is not a valid ONNX model ({' '.join(str(error).split())[:200]})") from error
     if values > MOST_VALUES:
         raise SourceError(f"{path} makes a value {name!r} of {values:,} numbers; at most {MOST_VALUES:,} are made")
     return model
@@ -80,10 +83,11 @@ def _largest(model: onnx.ModelProto) -> tuple[str, int]:
     If, and those whose shape is computed from the input's numbers, are left to the engine, which fails cleanly.
     """
     small, large = [], []
+    stated = {value.name for value in model.graph.input}  # old files state their weights there too
     for tensor in model.graph.initializer:
         if math.prod(tensor.dims) <= _SHAPE_SIZE:
             small.append(tensor)
-        else:
+        elif tensor.name not in stated:
             large.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     outputs = [onnx.ValueInfoProto(name=value.name) for value in model.graph.output]
     graph = onnx.helper.make_graph(model.graph.node, "shapes", [*model.graph.input, *large], outputs, small)
