@@ -191,6 +191,8 @@ def test_named_strategies_restrict_the_heads():
     assert "means" not in frozen_heads([], "regression")
     assert frozen_heads([], "multiclass", 1_000) == ["ridge", "kernel", "logistic", "weighted"]
     assert "means" in frozen_heads([], "multiclass", 8)
+    assert frozen_heads([], "multiclass", 1_000, modality="image") == ["ridge", "kernel", "logistic"]
+    assert frozen_heads(["frozen-weighted"], "multiclass", modality="image") == ["weighted"]
     with pytest.raises(OptionError, match="'frozen-logistic'"):
         frozen_heads(["frozen-logstic"], "binary")
 

@@ -64,7 +64,9 @@ def test_a_budget_moves_weights_after_the_first_model_is_saved(run, register, co
     tuned = next(one for one in report["candidates"] if one["strategy"] == "opener")
     assert tuned["metrics"]["accuracy"]["value"] > 0.95
     assert tuned["reading"] == {"epoch": 2, "blend": 1.0}
-    assert max(one["metrics"]["accuracy"]["value"] for one in report["candidates"] if one is not tuned) < 0.9  # neighbours help where nothing linear does
+    assert (
+        max(one["metrics"]["accuracy"]["value"] for one in report["candidates"] if one is not tuned) < 0.9
+    )  # neighbours help where nothing linear does
     assert report["moved"]["parameters"] == report["moved"]["of"] == 48
     assert report["moved"]["strategy"] == "opener"
     assert report["lineage"][0]["name"] == "blind"

@@ -130,7 +130,8 @@ def run_all(
         others += [frozen(source, head) for head in rest if head in BLOCK_HEADS and len(source.taps) > 1]
         transfer += race.run(others)
     if len(best) > 1:
-        transfer += race.run([frozen(FusedView(tuple(best)), screening)])
+        fused = FusedView(tuple(best))
+        transfer += race.run([frozen(fused, head) for head in dict.fromkeys((screening, KERNEL_HEAD)) if head in heads])
     return transfer, baseline
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from headstart import registry
 from headstart.adapt.base import Job, Strategy
+from headstart.data.dataset import Modality
 from headstart.engines.memory import Choice
 from headstart.plan.candidates import frozen_heads
 from headstart.plan.tuned import FROM_SCRATCH, Tuned
@@ -30,8 +31,10 @@ class Asked:
     only_frozen: bool = False
 
 
-def asked_for(strategies: Sequence[str], task: Task, items_a_class: float = 0.0) -> Asked:
-    """Sort the names of --strategy.
+def asked_for(
+    strategies: Sequence[str], task: Task, items_a_class: float = 0.0, modality: Modality | None = None
+) -> Asked:
+    """Sort the names of --strategy; see `frozen_heads`.
 
     Raises:
         OptionError: one of them does not exist.
@@ -39,7 +42,7 @@ def asked_for(strategies: Sequence[str], task: Task, items_a_class: float = 0.0)
     known = registry.names(GROUP)
     tuned = tuple(dict.fromkeys(name for name in strategies if name in known))
     named = [name for name in strategies if name not in known]
-    heads = tuple(frozen_heads(named, task, items_a_class, known))
+    heads = tuple(frozen_heads(named, task, items_a_class, known, modality))
     return Asked(heads, tuned, only_frozen=bool(named) and not tuned)
 
 

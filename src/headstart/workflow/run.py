@@ -57,7 +57,9 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
         time=options.time,
     )
     assert dataset.target is not None
-    asked = asked_for(options.strategies, dataset.target.task, len(dataset) / dataset.target.n_outputs)
+    asked = asked_for(
+        options.strategies, dataset.target.task, len(dataset) / dataset.target.n_outputs, dataset.modality
+    )
     for note in dataset.notes:
         progress.say(note)
     clock.lap("read")
