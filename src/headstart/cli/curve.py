@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--task", choices=TASKS, help="what is to be learned")
     parser.add_argument("--input", metavar="COLUMN", help="the table's column of texts or paths")
     parser.add_argument("--label", metavar="COLUMN", help="the table's column to predict; several joined by commas")
-    parser.add_argument("--group", metavar="COLUMN", help="what must not be split, as a patient")
+    parser.add_argument("--group", metavar="COLUMN", help="what must not be split, as a patient; none: guess no groups")
     parser.add_argument("--time", metavar="COLUMN", help="when it was: the latest items are held out")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the split and the draws (default: 0)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep features or trainings on disk")

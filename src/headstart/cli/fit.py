@@ -67,7 +67,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--task", choices=TASKS, help="what is to be learned")
     parser.add_argument("--input", metavar="COLUMN", help="the table's column of texts or paths")
     parser.add_argument("--label", metavar="COLUMN", help="the table's column to predict; several joined by commas")
-    parser.add_argument("--group", metavar="COLUMN", help="what must not be split, as a patient")
+    parser.add_argument("--group", metavar="COLUMN", help="what must not be split, as a patient; none: guess no groups")
     parser.add_argument("--time", metavar="COLUMN", help="when it was: later items are never used to predict earlier")
     parser.add_argument("--balance", action="store_true", help="let every class count the same")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of folds and fits (default: 0)")

@@ -32,7 +32,7 @@ examples:
   headstart fit birds/                              learn from a folder of class folders
   headstart predict birds.headstart new.jpg         use what was learned
 
-exit codes: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted
+exit codes: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted, 143 terminated
 """
 
 

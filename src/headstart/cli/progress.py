@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Protocol, TextIO
 
-from headstart.cli.lines import write_line
+from headstart.cli.lines import visible, write_line
 from headstart.progress import Bar, Progress
 
 # A bar that ended sooner leaves no line behind.
@@ -134,7 +134,7 @@ class _Bars:
                 self._display = self._start()
             self._open += 1
             display = self._display
-        task = display.add_task(label, total=total, detail=detail, rate="")
+        task = display.add_task(label, total=total, detail=visible(detail), rate="")
         running = _RichBar(display, task, _Count(total, unit))
         try:
             yield running
@@ -148,7 +148,7 @@ class _Bars:
 
     def say(self, line: str) -> None:
         self.said.append(line)
-        self._console.print(line)
+        self._console.print(visible(line))
 
     def _start(self) -> Any:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 
+from headstart.archive.container import is_odd
 from headstart.data.dataset import Modality
 from headstart.errors import OptionError
 from headstart.tasks import Task
@@ -49,6 +50,8 @@ class FitOptions:
             object.__setattr__(self, "seed", int(self.seed))  # NumPy's integers are not JSON
         if self.out is not None and self.out.is_dir():
             wrong.append(f"out {str(self.out)!r} is a folder: expected the name of a file to write")
+        if self.out is not None and is_odd(self.out):
+            wrong.append(f"out {str(self.out)!r} is a device, a pipe or a socket: expected the name of a file to write")
         if self.out is not None and not self.out.parent.is_dir():
             wrong.append(f"out {str(self.out)!r}: the folder {str(self.out.parent)!r} does not exist")
         if wrong:
