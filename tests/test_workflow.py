@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -152,3 +153,9 @@ def test_one_class_is_refused(tmp_path, blobs):
     shutil.copytree(blobs / "dark", tmp_path / "one" / "dark")
     with pytest.raises(DataError, match="one class"):
         hs.fit(tmp_path / "one")
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OptionError, match="a device, a pipe or a socket"):
+        FitOptions(out=tmp_path / "pipe")
