@@ -95,7 +95,7 @@ def frozen_scores(job, items: Items, folds) -> tuple[str, np.ndarray]:
     tested, best = problem.tested(), None
     for layers, taps in layer_sets(job.source.taps).items():
         view = SourceView(job.features, job.source, taps, layers)
-        for head in ("ridge", "logistic"):
+        for head in ("ridge", "kernel", "logistic"):
             candidate = frozen(view, head)
             said = candidate.crossfit(problem).probabilities[tested]
             target = items.target.take(tested)
