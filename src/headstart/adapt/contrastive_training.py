@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.adapt.base import Job, Learned, Moved, Reading, Rows
-from headstart.adapt.checkpoint import Arrays, Shelf
+from headstart.adapt.checkpoint import Shelf
 from headstart.adapt.contrastive_batches import ContrastBatches, passes
 from headstart.adapt.contrastive_gradient import Encoder, Gradient
 from headstart.adapt.contrastive_loss import affinity, contrastive_loss
@@ -28,6 +27,7 @@ from headstart.adapt.inputs import Inputs
 from headstart.adapt.losses import item_weights
 from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.recipe import Recipe
+from headstart.adapt.standing import Track
 from headstart.errors import EngineError
 from headstart.heads.logistic import Logistic
 
@@ -37,26 +37,7 @@ BYTES_HELD = 2_000_000_000
 _PASS_COST = 250
 _PASS_TOKENS, _PASS_IMAGES = 4096, 32
 _SCORED = 64  # items embedded at a time for the head and for scores
-_ROLLBACKS, _SLOWER = 5, 0.3  # of a training, at most; what the rates are multiplied with after one
 _VARIED = 4  # what a generator is for; batches.py and contrastive_batches.py have the others
-
-
-@dataclass(eq=False)
-class _Standing:
-    """Where a training stands, beside its numbers.
-
-    Attributes:
-        step: how many were done.
-        slower: what the rates are multiplied with, 1 unless it had to go back.
-        rollbacks: how often it did.
-        scores: of the readings that were reached.
-    """
-
-    step: int = 0
-    slower: float = 1.0
-    rollbacks: int = 0
-    notes: list[str] = field(default_factory=list)
-    scores: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 class ContrastiveTraining:
@@ -89,8 +70,8 @@ class ContrastiveTraining:
         self._optimiser = Optimiser(self._encoder, self._encoder.body.depths(job.source.taps), recipe.settings)
         self._batches = ContrastBatches(self._target, recipe.settings.batch, job.seed)
         self._most = _PASS_IMAGES if inputs.lengths(train[:1]) is None else _PASS_TOKENS
-        self._standing = _Standing()
-        self._kept: tuple[dict[str, Tensor], dict[str, Tensor], int] = ({}, {}, 0)
+        self._track = Track(lambda: self._optimiser.parameters, self._optimiser, shelf, job.progress)
+        self._standing = self._track.standing
 
     def run(self, readings: Sequence[Reading]) -> Learned:
         """Train, and score the test rows at each reading.
@@ -104,14 +85,14 @@ class ContrastiveTraining:
         s, last = self._standing, readings[-1].epoch * self._batches.per_epoch
         if not bool(affinity(self._labels).any()):
             last = 0
-            self._say("no two training items share a class, so there is nothing to learn by contrast")
+            self._track.say("no two training items share a class, so there is nothing to learn by contrast")
         with self._job.progress.bar("train", self._job.source.name, last, "steps") as bar:
             bar.advance(s.step)
             self._read(readings)
             while s.step < last:
                 if self._device.agreed(self._job.deadline is not None and time.perf_counter() > self._job.deadline):
                     self.finished = False
-                    self._say(f"stopped at its deadline after {s.step} of {last} steps")
+                    self._track.say(f"stopped at its deadline after {s.step} of {last} steps")
                     break
                 if self._step():
                     bar.advance(1)
@@ -137,7 +118,7 @@ class ContrastiveTraining:
                     raise
                 self._shrink(error)
         if self._device.agreed(not finite):
-            self._go_back()
+            self._track.go_back(f"step {s.step + 1}")
             return False
         self._optimiser.adam.step()
         self._optimiser.pull()
@@ -176,65 +157,19 @@ class ContrastiveTraining:
             ) from error
         if self._gradient.bytes_held:
             self._gradient = replace(self._gradient, bytes_held=0)
-            self._say("memory is short: gradients are cached, each item is embedded twice a step")
+            self._track.say("memory is short: gradients are cached, each item is embedded twice a step")
         else:
             self._most = -(-self._most // 2)
-            self._say("memory is short: fewer items at a time, as many a step as before")
+            self._track.say("memory is short: fewer items at a time, as many a step as before")
 
     def _keep(self) -> None:
-        """Keep the state in memory; on disk too, where that is due."""
-        weights = {name: value.detach().clone() for name, value in self._optimiser.parameters.items()}
-        s = self._standing
-        self._kept = weights, self._optimiser.state(), s.step
-        if not self._shelf.due:
-            return
-        arrays: Arrays = {f"weight:{name}": value.cpu().numpy() for name, value in weights.items()}
-        arrays |= {f"adam:{name}": value.cpu().numpy() for name, value in self._kept[1].items()}
-        arrays |= {f"scores:{i}": scores for i, scores in enumerate(s.scores)}
-        fields = {"step": s.step, "slower": s.slower, "rollbacks": s.rollbacks, "notes": s.notes}
-        self._shelf.keep(arrays, fields | {"held": self._gradient.bytes_held, "most": self._most})
-        if self._shelf.trouble:
-            self._say(f"no checkpoints ({self._shelf.trouble}): a training that is killed begins anew")
+        self._track.keep(held=self._gradient.bytes_held, most=self._most)
 
     def _resume(self) -> None:
-        """Back to the last checkpoint on disk, where there is one."""
-        kept = self._shelf.resume()
-        if kept is None:
-            return
-        given: dict[str, dict[str, Any]] = {kind: {} for kind in ("weight", "adam", "scores")}
-        for name, value in kept.arrays.items():
-            kind, _, own = name.partition(":")
-            given[kind][own] = np.array(value)
-        self._load({n: torch.from_numpy(v) for n, v in given["weight"].items()})
-        self._optimiser.restore({n: torch.from_numpy(v) for n, v in given["adam"].items()})
-        scores = [given["scores"][str(i)] for i in range(len(given["scores"]))]
-        f = kept.fields
-        self._gradient, self._most = replace(self._gradient, bytes_held=int(f["held"])), int(f["most"])
-        self._standing = _Standing(int(f["step"]), float(f["slower"]), int(f["rollbacks"]), list(f["notes"]), scores)
-
-    def _go_back(self) -> None:
-        """To the last good state, with lower rates.
-
-        Raises:
-            EngineError: it did so too often.
-        """
-        s = self._standing
-        s.rollbacks += 1
-        if s.rollbacks > _ROLLBACKS:
-            raise EngineError(
-                f"the loss was not a number {s.rollbacks} times, in step {s.step + 1} at last, whatever the learning "
-                "rate: the source's weights are out of range; the frozen source still works"
-            )
-        weights, moments, s.step = self._kept
-        s.slower *= _SLOWER
-        self._load(weights)
-        self._optimiser.restore(moments)
-        self._say(f"the loss was not a number in step {s.step + 1}: went on with learning rates x {s.slower:.2g}")
-
-    def _load(self, weights: dict[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, value in weights.items():
-                self._optimiser.parameters[name].copy_(value)
+        fields = self._track.resume()
+        if fields is not None:
+            self._gradient = replace(self._gradient, bytes_held=int(fields["held"]))
+            self._most = int(fields["most"])
 
     def _read(self, readings: Sequence[Reading]) -> None:
         """Score the readings of the present step, once."""
@@ -270,7 +205,3 @@ class ContrastiveTraining:
                 part = order[i : i + _SCORED]
                 found[part] = self._plain(self._device.put(self._inputs.feeds(rows[part], None))).cpu().numpy()
         return found
-
-    def _say(self, line: str) -> None:
-        self._standing.notes.append(line)
-        self._job.progress.say(line)

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,40 +20,21 @@ from numpy.typing import NDArray
 
 from headstart.adapt.base import Job, Learned, Reading, Rows
 from headstart.adapt.batches import Batches
-from headstart.adapt.checkpoint import Arrays, Shelf
+from headstart.adapt.checkpoint import Shelf
 from headstart.adapt.device import Device, is_out_of_memory
 from headstart.adapt.inputs import Feeds, Inputs
 from headstart.adapt.losses import Objective
 from headstart.adapt.network import Network, Start, State
 from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.settings import Settings
+from headstart.adapt.standing import Track
 from headstart.engines.processor import processor
 from headstart.errors import EngineError
 from headstart.features.windowed import windowed
 
 SNAPSHOT = 200
 """Steps after which the state is kept in memory, to go back to; the end of an epoch is such a point too."""
-_ROLLBACKS = 5  # of one training, at most
-_SLOWER = 0.3  # what the rates are multiplied with after one
 _SCORED = 64  # items scored at a time
-
-
-@dataclass(eq=False)
-class _Standing:
-    """Where a training stands, beside its numbers.
-
-    Attributes:
-        step: how many were done.
-        slower: what the rates are multiplied with, 1 unless it had to go back.
-        rollbacks: how often it did.
-        scores: of the readings that were reached.
-    """
-
-    step: int = 0
-    slower: float = 1.0
-    rollbacks: int = 0
-    notes: list[str] = field(default_factory=list)
-    scores: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 class Training:
@@ -77,8 +57,8 @@ class Training:
         self._optimiser = Optimiser(self._network, self._network.body.depths(job.source.taps), settings)
         self._batches = Batches(len(train), settings.batch, job.seed, inputs.lengths(train))
         self._micro = settings.batch
-        self._standing = _Standing()
-        self._kept: tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], int] = ({}, {}, 0)
+        self._track = Track(partial(_changing, self._network), self._optimiser, shelf, job.progress)
+        self._standing = self._track.standing
 
     def _standardise_head(self) -> None:
         """The first head of a regression predicts the target's unit; training is on standardised numbers."""
@@ -131,7 +111,7 @@ class Training:
                     return False
                 factor = self._settings.factor(self._standing.step, total) * self._standing.slower
                 if not self._step(given, batch, factor):
-                    self._go_back()
+                    self._track.go_back(f"epoch {epoch + 1}")
                     return True
                 self._standing.step += 1
                 advance(self._settings.batch)
@@ -198,65 +178,15 @@ class Training:
                 "source"
             ) from error
         self._micro = math.ceil(min(self._micro, self._settings.batch) / 2)
-        self._say(f"memory is short: {self._micro} items at a time, {self._settings.batch} a step as before")
+        self._track.say(f"memory is short: {self._micro} items at a time, {self._settings.batch} a step as before")
 
     def _keep(self) -> None:
-        """Keep the state in memory; on disk too, where that is due."""
-        weights = {name: value.detach().clone() for name, value in _changing(self._network).items()}
-        self._kept = weights, self._optimiser.state(), self._standing.step
-        if not self._shelf.due:
-            return
-        arrays: Arrays = {f"weight:{name}": value.cpu().numpy() for name, value in weights.items()}
-        arrays |= {f"adam:{name}": value.cpu().numpy() for name, value in self._kept[1].items()}
-        arrays |= {f"scores:{i}": scores for i, scores in enumerate(self._standing.scores)}
-        s = self._standing
-        fields = {"step": s.step, "slower": s.slower, "rollbacks": s.rollbacks, "notes": s.notes, "micro": self._micro}
-        self._shelf.keep(arrays, fields)
-        if self._shelf.trouble:
-            self._say(f"no checkpoints ({self._shelf.trouble}): a training that is killed begins anew")
+        self._track.keep(micro=self._micro)
 
     def _resume(self) -> None:
-        """Back to the last checkpoint on disk, where there is one."""
-        kept = self._shelf.resume()
-        if kept is None:
-            return
-        given = {kind: {} for kind in ("weight", "adam", "scores")}  # type: dict[str, dict[str, Any]]
-        for name, value in kept.arrays.items():
-            kind, _, own = name.partition(":")
-            given[kind][own] = value
-        self._load({n: torch.from_numpy(np.array(v)) for n, v in given["weight"].items()})
-        self._optimiser.restore({n: torch.from_numpy(np.array(v)) for n, v in given["adam"].items()})
-        scores = [given["scores"][str(i)] for i in range(len(given["scores"]))]
-        f = kept.fields
-        self._micro = int(f["micro"])
-        self._standing = _Standing(int(f["step"]), float(f["slower"]), int(f["rollbacks"]), list(f["notes"]), scores)
-
-    def _go_back(self) -> None:
-        """To the state that was last kept, with lower rates.
-
-        Raises:
-            EngineError: it did so too often.
-        """
-        s = self._standing
-        s.rollbacks += 1
-        at = s.step // self._batches.per_epoch + 1
-        if s.rollbacks > _ROLLBACKS:
-            raise EngineError(
-                f"the loss was not a number {s.rollbacks} times, in epoch {at} at last, whatever the learning rate: "
-                "the source's weights or the labels are out of range; the frozen source still works"
-            )
-        weights, moments, step = self._kept
-        s.slower *= _SLOWER
-        self._load(weights)
-        self._optimiser.restore(moments)
-        s.step = step
-        self._say(f"the loss was not a number in epoch {at}: went back, and on with learning rates x {s.slower:.2g}")
-
-    def _load(self, weights: dict[str, torch.Tensor]) -> None:
-        changing = _changing(self._network)
-        with torch.no_grad():
-            for name, value in weights.items():
-                changing[name].copy_(value)
+        fields = self._track.resume()
+        if fields is not None:
+            self._micro = int(fields["micro"])
 
     def _read(self, readings: Sequence[Reading]) -> None:
         """Score the readings of the present step, once."""
@@ -284,11 +214,7 @@ class Training:
 
     def _note_stop(self, epochs: int) -> None:
         done = self._standing.step / self._batches.per_epoch
-        self._say(f"stopped at its deadline after {done:.1f} of {epochs} epochs")
-
-    def _say(self, line: str) -> None:
-        self._standing.notes.append(line)
-        self._job.progress.say(line)
+        self._track.say(f"stopped at its deadline after {done:.1f} of {epochs} epochs")
 
 
 def _changing(network: Network) -> dict[str, torch.Tensor]:

@@ -16,6 +16,11 @@ from headstart.tasks import Target
 Indices = NDArray[np.int64]
 
 
+def split_notes(data: Dataset, target: Target, split: Sequence[Fold], *, grouped: bool) -> tuple[str, ...]:
+    """All that is said of a split: of time, and of the classes that it does not check."""
+    return (*time_notes(data, split), *unchecked_notes(target, split, grouped=grouped))
+
+
 def time_field(data: Dataset, split: Sequence[Fold]) -> dict[str, str | int] | None:
     """What a report says of a split in time: by which column, and how many items no fold tests."""
     if data.time is None:

@@ -129,24 +129,17 @@ class Kernel:
         distances = list(_distances(part, part, blocks))
         typical = np.array([max(float(np.median(_above(block))), _NEAREST) for block in distances])
         among = None if groups is None or len(np.unique(groups[some])) < 2 else groups[some]
-        bandwidth = self.bandwidths[0]
-        if len(self.bandwidths) > 1:
-            errors = [
-                self._path(items[some], _kernel(distances, width * typical), y[some], floored[some], among).error
-                for width in self.bandwidths
-            ]
-            bandwidth = self.bandwidths[int(np.argmin(errors))]
-        widths = bandwidth * typical
+        tried = (
+            (self._path(items[some], _kernel(distances, width * typical), y[some], floored[some], among), width)
+            for width in self.bandwidths
+        )
+        found, bandwidth = min(tried, key=lambda one: one[0].error)
         if len(some) < len(x):
-            whole = items.astype(np.float32)
-            kernel = _kernel(_distances(whole, whole, blocks), widths)
-            del whole
-        else:
-            kernel = _kernel(distances, widths)
-        means = floored @ kernel / floored.sum()
-        found = self._path(items, kernel, y, floored, groups)
-        bias = found.path.y_mean - means @ found.weight
-        bias[~present_classes(target, given)] = ABSENT
+            part = items.astype(np.float32)
+            kernel = _kernel(_distances(part, part, blocks), bandwidth * typical)
+            found = self._path(items, kernel, y, floored, groups)
+        present = present_classes(target, given)
+        bias = np.where(present, found.bias, ABSENT)
         loo = left_out_scores(found.path, found.penalty, found.gap, groups)
         loo[~present_without(target, given, groups)] = ABSENT
         settings = {
@@ -155,8 +148,8 @@ class Kernel:
             "penalty": self.penalties[found.best],
             "bandwidth": bandwidth,
         }
-        weight = np.where(present_classes(target, given), found.weight, 0.0)
-        return FittedKernel(center, items, widths, weight, bias, settings, _link(loo, target.task))
+        weight = np.where(present, found.weight, 0.0)
+        return FittedKernel(center, items, bandwidth * typical, weight, bias, settings, _link(loo, target.task))
 
     def restore(self, state: HeadState) -> FittedKernel:
         """The fitted head from its state.
@@ -194,16 +187,13 @@ class Kernel:
         kernel -= means[:, None]
         kernel *= root
         kernel *= root[:, None]
-        basis = Dual.of_kernel(x, kernel, weights)
-        y_mean = weights @ y / weights.sum()
-        path = RidgePath(basis, y, y_mean, basis.vectors.T @ (root[:, None] * (y - y_mean)))
-        absolute = np.asarray(self.penalties) * basis.mean
+        path = RidgePath.on(Dual.of_kernel(x, kernel, weights), y)
+        absolute = np.asarray(self.penalties) * path.basis.mean
         left = leave_out(path, absolute, groups)
-        best = len(absolute) - 1 - int(np.argmin(left.errors[::-1]))  # of equals the largest penalty
-        dual = basis.vectors @ (path.signal / (basis.values + absolute[best])[:, None])
-        return _Path(
-            path, best, float(absolute[best]), float(left.errors[best]), left.gaps[:, best], root[:, None] * dual
-        )
+        best = left.best
+        weight = root[:, None] * path.dual(absolute[best])
+        bias = path.y_mean - means @ weight
+        return _Path(path, best, float(absolute[best]), float(left.errors[best]), left.gaps[:, best], weight, bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +203,7 @@ class _Path:
     Attributes:
         best, penalty: its position in the grid, and its penalty.
         error: its left-out squared error; gap: (n,) 1 - h of its hat matrix.
-        weight: (n, C) what multiplies the kernel with each item.
+        weight: (n, C) what multiplies the kernel with each item; bias: (C,) what is added.
     """
 
     path: RidgePath
@@ -222,6 +212,7 @@ class _Path:
     error: float
     gap: Array
     weight: Array
+    bias: Array
 
 
 def _some(weights: Array, seed: int) -> NDArray[np.int64]:

@@ -61,7 +61,12 @@ class RidgePath:
             normal = Moments.from_batch(x, y, weights).normal_equations().emphasised(emphasis)
             primal = Primal.of(x, normal, weights)
             return cls(primal, y, normal.y_mean, primal.vectors.T @ normal.cross)
-        dual = Dual.of(x, weights, emphasis)
+        return cls.on(Dual.of(x, weights, emphasis), y)
+
+    @classmethod
+    def on(cls, dual: Dual, y: Array) -> RidgePath:
+        """In a space that is factorised already."""
+        weights = dual.weights
         y_mean = weights @ y / weights.sum()
         return cls(dual, y, y_mean, dual.vectors.T @ (np.sqrt(weights)[:, None] * (y - y_mean)))
 
@@ -94,10 +99,13 @@ class RidgePath:
 
     def weight(self, penalty: float) -> Array:
         """(d, C) float64 the fit's coefficients on the scaled features."""
-        shrunk = self.signal / (self.basis.values + penalty)[:, None]
         if isinstance(self.basis, Dual):
-            return self.basis.combine(self.basis.vectors @ shrunk)
-        return self.basis.to_features(shrunk)
+            return self.basis.combine(self.dual(penalty))
+        return self.basis.to_features(self.signal / (self.basis.values + penalty)[:, None])
+
+    def dual(self, penalty: float) -> Array:
+        """(n, C) float64 the fit's coefficients on the weighted items; of a dual basis."""
+        return np.asarray(self.basis.vectors @ (self.signal / (self.basis.values + penalty)[:, None]))
 
     def residuals(self, penalty: float) -> Array:
         """(n, C) float64 weighted in-sample residuals r."""
@@ -122,6 +130,11 @@ class LeftOut:
 
     errors: Array
     gaps: Array
+
+    @property
+    def best(self) -> int:
+        """The position of the least error; of equals the largest penalty's, where penalties ascend."""
+        return len(self.errors) - 1 - int(np.argmin(self.errors[::-1]))
 
 
 def leave_out(path: RidgePath, penalties: Array, groups: NDArray[np.int64] | None = None) -> LeftOut:

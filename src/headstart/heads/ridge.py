@@ -71,7 +71,7 @@ class Ridge:
         path = RidgePath.of(x, target.encoded(), floor_weights(given), emphasis)
         absolute = np.asarray(self.penalties) * path.basis.mean
         left = leave_out(path, absolute, groups)
-        best = len(absolute) - 1 - int(np.argmin(left.errors[::-1]))  # of equals the largest penalty
+        best = left.best
         penalty = float(absolute[best])
         loo = left_out_scores(path, penalty, left.gaps[:, best], groups)
         bias = path.y_mean.copy()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.data.dataset import Dataset
-from headstart.data.split_notes import time_field, time_notes, unchecked, unchecked_notes
+from headstart.data.split_notes import split_notes, time_field, unchecked
 from headstart.data.splits import Fold
 from headstart.evidence.curve import Saved, labels_saved, point_interval
 from headstart.evidence.metrics import PRIMARY
@@ -25,10 +25,6 @@ def build_curve_report(
         traced: the curves, in the order in which they are to stand.
     """
     groups = None if problem.groups is None else problem.groups[split.test]
-    split_notes = (
-        *time_notes(dataset, [split]),
-        *unchecked_notes(problem.target, [split], grouped=groups is not None),
-    )
     metric = PRIMARY[problem.target.task]
     with_source, without = ([one for one in traced if one.learner.transfer is side] for side in (True, False))
     saved = [
@@ -55,7 +51,7 @@ def build_curve_report(
         "notes": [
             *dataset.notes,
             *notes,
-            *split_notes,
+            *split_notes(dataset, problem.target, [split], grouped=groups is not None),
             *(f"{one.learner.name}: {note}" for one in traced for note in one.notes),
         ],
     }

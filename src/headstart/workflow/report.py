@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from headstart.data.dataset import Dataset
-from headstart.data.split_notes import time_field, time_notes, unchecked, unchecked_notes
+from headstart.data.split_notes import split_notes, time_field, unchecked
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.plan.crossfit import Fitted, Problem
 from headstart.plan.decision import Decision
@@ -35,10 +35,7 @@ def build_report(
     """
     target = problem.target
     chosen = decision.chosen.candidate
-    split_notes = (
-        *time_notes(dataset, problem.folds),
-        *unchecked_notes(target, problem.folds, grouped=problem.groups is not None),
-    )
+    of_split = split_notes(dataset, target, problem.folds, grouped=problem.groups is not None)
     return {
         "name": dataset.name,
         "modality": dataset.modality,
@@ -62,7 +59,7 @@ def build_report(
         "plan": plan.json(),
         "lineage": [asdict(ancestor) for ancestor in descent(_sources(fitted))],
         "skipped": [{"id": item.id, "reason": item.reason} for item in dataset.skipped],
-        "notes": [*dataset.notes, *notes, *split_notes, *(note for one in scored for note in _trained(one))],
+        "notes": [*dataset.notes, *notes, *of_split, *(note for one in scored for note in _trained(one))],
     }
 
 
