@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from headstart.tasks import Target
 
-Modality = Literal["image", "text", "table"]
-MODALITIES: tuple[Modality, ...] = ("image", "text", "table")
+Modality = Literal["image", "text", "sound", "table"]
+MODALITIES: tuple[Modality, ...] = ("image", "text", "sound", "table")
 
 Items = Sequence[Path] | Sequence[str] | NDArray[np.float64]
 
@@ -37,8 +37,8 @@ class Dataset:
 
     Attributes:
         name: what to call it in print: the folder's or file's name.
-        modality: image, text, or table (rows of numbers).
-        items: image: n paths; text: n strings; table: (n, d) float64, NaN where a cell is empty.
+        modality: image, text, sound, or table (rows of numbers).
+        items: image, sound: n paths; text: n strings; table: (n, d) float64, NaN where a cell is empty.
         ids: n names that a person recognises: a path relative to the data, or the row's number; unique where there
             are labels. Inputs to predict are named as they were given: a file, a text itself, a path in a table.
         target: the labels, or None for items to predict.

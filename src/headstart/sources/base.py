@@ -10,10 +10,11 @@ GRAPH_FILE = "graph.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 SOURCE_FILE = "source.json"
 
-Modality = Literal["image", "text"]
-Pooling = Literal["mean", "max", "first"]
+Modality = Literal["image", "text", "sound"]
+Pooling = Literal["mean", "max", "first", "std"]
 Resize = Literal["squash", "crop"]
 Interpolation = Literal["bicubic", "bilinear"]
+Front = Literal["wave", "whisper", "ge2e", "ast"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,40 @@ class TextInput:
     kind: Literal["text"] = "text"
 
 
-SourceInput = ImageInput | TextInput
+@dataclass(frozen=True)
+class SoundInput:
+    """How a sound becomes the graph's input: mono, at `rate`, in windows of at most `seconds` whose rows are pooled.
+
+    A window shorter than `shortest` samples is followed by zeros. Windows are never padded to one another's length, so
+    that a short clip costs little, and its row does not depend on its neighbours.
+
+    Attributes:
+        rate: Hz. Every file is resampled to it.
+        seconds: the longest window; a longer clip is cut into equal windows that overlap where they must.
+        shortest: samples that the graph needs.
+        front: what is computed before the graph. "wave": nothing, the input is `wave` (n, t) float32. The others give
+            `mel` (n, bands, frames) float32: "whisper" the log-mel spectrogram of Radford et al. 2022 (2212.04356),
+            of the window's own length; "ge2e" the mel power of Wan et al. 2018 (1710.10467) as Resemblyzer has it;
+            "ast" Kaldi's log-mel filter banks of Gong et al. 2021 (2104.01778).
+        bands: mel bands; 0 for "wave".
+        frames: frames that a window is padded or cut to; 0 for as many as it has.
+        mean, std: what (x - mean) / std is taken with, after the front.
+        standardise: each window to mean 0 and variance 1 first ("wave").
+    """
+
+    rate: int
+    seconds: float
+    shortest: int = 1
+    front: Front = "wave"
+    bands: int = 0
+    frames: int = 0
+    mean: float = 0.0
+    std: float = 1.0
+    standardise: bool = False
+    kind: Literal["sound"] = "sound"
+
+
+SourceInput = ImageInput | TextInput | SoundInput
 
 
 @dataclass(frozen=True)
@@ -57,7 +91,8 @@ class Tap:
     Attributes:
         name: the graph's output, "stage3.mean".
         depth: 0 nearest the input; the largest depth is the last layer.
-        pooling: "mean", "max" or "first" (the first two tokens of a text side by side; the class token of an image).
+        pooling: "mean", "max", "first" (the first two tokens of a text side by side; the class token of an image), or
+            "std" (the standard deviation over a sound's positions).
     """
 
     name: str
