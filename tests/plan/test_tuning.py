@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from headstart.errors import EngineError, MissingLayerError, StorageError
+from headstart.plan.belief import Belief
+from headstart.plan.runner import Runner
 from headstart.plan.steps import Plan
 from headstart.plan.subset import ITEMS
 from headstart.plan.tuning import TuningRace
@@ -93,6 +95,18 @@ def test_the_most_improvement_a_second_goes_first(make_case):
     assert plan.steps[0].candidate.endswith("lp-ft")
     assert "gain expected" in plan.steps[0].reason
     assert "gain believed" in plan.steps[1].reason
+
+
+@pytest.mark.parametrize(("seconds", "goes_on"), [(60.0, "lora"), (6.5, "lp-ft")])
+def test_what_was_started_is_left_for_another_only_where_it_could_still_be_finished(make_case, seconds, goes_on):
+    """A second a training, two for shipping: each needs 6 seconds to its end, and 1 for a fold."""
+    case = make_case()
+    started, other = (
+        Runner.of(case.tuned(name=name, estimate=1.0), case.problem, None, 0.3) for name in ("lp-ft", "lora")
+    )
+    started.started, started.belief = True, Belief(0.001, 0.01)
+    race = TuningRace(case.problem, case.bar, Watch(1.0), Plan(), time.perf_counter() + seconds)
+    assert race._next([started, other]).candidate.learner.name == goes_on
 
 
 def test_what_does_not_fit_the_time_is_not_started_and_said(make_case):

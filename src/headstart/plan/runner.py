@@ -99,6 +99,15 @@ class Runner:
         to_come.append(self._preparation(len(self.trial.problem.target)))
         return sum(pace.seconds(self.candidate.learner.name, one) for one in to_come) + self.last_seconds(pace)
 
+    def rung_seconds(self, pace: Pace) -> float:
+        """What its next rung takes."""
+        if self.small is not None:
+            to_come = [self._estimate(self.small, 0)]
+        else:
+            to_come = [self._estimate(self.trial, k) for k in self.next_folds(everything=False)]
+        to_come.append(self._preparation(len(self.trial.problem.target)))
+        return sum(pace.seconds(self.candidate.learner.name, one) for one in to_come)
+
     def last_seconds(self, pace: Pace) -> float:
         """What training on everything, and shipping that, takes."""
         return pace.seconds(self.candidate.learner.name, self._estimate(self.trial, None)) + _SHIPPING_SECONDS

@@ -4,7 +4,8 @@ Successive halving (Jamieson & Talwalkar 2016), taken best first as in its async
 candidate is tried on a subset of the labels where there are many, then on one fold, on two, on all. After each rung it
 is compared with the best model that moves no weights, pairwise on the same items, and what is believed of its gain is
 updated. The hopeless are dropped; of the rest the one with the largest expected improvement for each second that it
-still needs goes on. Where time is too short for all folds, as many are trained as can be, if they test enough items to
+still needs goes on, as long as the best of those that were started could still be finished after its rung: half-trained
+candidates ship nothing. Where time is too short for all folds, as many are trained as can be, if they test enough items to
 tell a gain; where it is too short for those, the trainings are read off earlier.
 
 Without a time limit there is nothing to save: every candidate gets all folds, in the given order.
@@ -80,7 +81,15 @@ class TuningRace:
         fitting = [runner for runner in runners if runner.fit_into(left, self._pace)]
         if not fitting:
             self._leave(runners, left)
-        return max(fitting, key=lambda one: one.belief.improvement(self._best) / one.seconds(self._pace), default=None)
+            return None
+        best = max(fitting, key=self._promise)
+        ahead = max((one for one in fitting if one.started), key=self._promise, default=best)
+        room = left - best.rung_seconds(self._pace) >= ahead.seconds(self._pace)
+        return best if best is ahead or room else ahead
+
+    def _promise(self, runner: Runner) -> float:
+        """The expected improvement for each second that it still needs."""
+        return runner.belief.improvement(self._best) / runner.seconds(self._pace)
 
     def _leave(self, runners: Sequence[Runner], left: float) -> None:
         """Say which ones the time is too short for."""
