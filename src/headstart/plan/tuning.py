@@ -4,9 +4,9 @@ Successive halving (Jamieson & Talwalkar 2016), taken best first as in its async
 candidate is tried on a subset of the labels where there are many, then on one fold, on two, on all. After each rung it
 is compared with the best model that moves no weights, pairwise on the same items, and what is believed of its gain is
 updated. The hopeless are dropped; of the rest the one with the largest expected improvement for each second that it
-still needs goes on, as long as the best of those that were started could still be finished after its rung: half-trained
-candidates ship nothing. Where time is too short for all folds, as many are trained as can be, if they test enough items to
-tell a gain; where it is too short for those, the trainings are read off earlier.
+still needs goes on, as long as the best of those that were started could still be finished after its rung: what is
+trained in part ships nothing. Where time is too short for all folds, as many are trained as can be, if they test enough
+items to tell a gain; where it is too short for those, the trainings are read off earlier.
 
 Without a time limit there is nothing to save: every candidate gets all folds, in the given order.
 """
