@@ -120,7 +120,7 @@ def tuned_scores(job, items: Items, folds, strategy: str) -> tuple[str, np.ndarr
     given = {k: learner.learn(job, fold.train, fold.test, readings).scores for k, fold in enumerate(folds)}
     off = read_off(items.target, folds, given, readings)
     learned = learner.learn(job, items.train, items.test, [off.reading])
-    what = f"{strategy} at epoch {off.reading.epoch}, blend {off.reading.blend:g}"
+    what = f"{strategy} at {off.reading.words}"
     return what, off.calibration.probabilities(learned.scores[0])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,10 +55,17 @@ class Reading:
         epoch: after how many passes over the training items.
         blend: how far to go from the source's weights (0) to the trained ones (1): w = (1 - blend) w_source + blend
             w_trained, the head included (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
+        head: as the strategy has it, or ridge fitted anew on what the weights now say of the training items.
     """
 
     epoch: int
     blend: float = 1.0
+    head: Literal["own", "refitted"] = "own"
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"epoch {self.epoch}, blend {self.blend:g}" + (", head refitted" if self.head == "refitted" else "")
 
 
 @dataclass(frozen=True, eq=False)

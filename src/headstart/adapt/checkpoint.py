@@ -45,7 +45,7 @@ def training_key(job: Job, settings: Mapping[str, Any], train: Rows, test: Rows,
         "seed": job.seed,
         "task": job.target.task,
         "classes": job.target.classes,
-        "readings": [(r.epoch, r.blend) for r in readings],
+        "readings": [(r.epoch, r.blend, r.head) for r in readings],
     }
     digest.update(json.dumps(fields, sort_keys=True).encode())
     for rows in (train, test):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,15 @@ class InitialHead:
 
 
 def initial_head(job: Job, taps: Sequence[Tap], train: Rows) -> InitialHead:
-    """Ridge on the frozen features of `taps` for the training rows.
+    """The probe on the frozen features of `taps` for the training rows."""
+    features = job.features.select(taps, train)
+    raw, bias = probe(job, features, train)
+    center, spread = _moments(features)
+    return InitialHead(*(x.astype(np.float32) for x in (raw * spread, bias + raw @ center, center, spread)))
+
+
+def probe(job: Job, features: NDArray[Any], train: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ridge on the training rows' features (n, d): weight (C, d) and bias (C,) of logits, or of predictions.
 
     Its scores become logits by the temperature (or Platt's slope and offset) fitted on its exact leave-one-out scores.
 
@@ -64,17 +73,13 @@ def initial_head(job: Job, taps: Sequence[Tap], train: Rows) -> InitialHead:
     """
     target = job.target.take(train)
     weights = None if job.weights is None else job.weights[train]
-    features = job.features.select(taps, train)
     fitted = Ridge().fit(features, target, weights=weights, seed=job.seed)
     slope, offset = 1.0, 0.0
     if target.task != "regression":
         assert fitted.loo_scores is not None
         calibration = Calibration.fit(target.task, fitted.loo_scores, target, weights)
         slope, offset = calibration.slope, calibration.offset
-    center, spread = _moments(features)
-    raw = slope * fitted.map.weight.T.astype(np.float64)  # (C, d)
-    bias = slope * fitted.map.bias + offset + raw @ center
-    return InitialHead(*(x.astype(np.float32) for x in (raw * spread, bias, center, spread)))
+    return slope * fitted.map.weight.T.astype(np.float64), slope * fitted.map.bias + offset
 
 
 def _moments(features: NDArray[np.float16]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

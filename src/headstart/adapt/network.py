@@ -44,10 +44,14 @@ class Network(nn.Module):  # type: ignore[misc]
             self.head.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight, np.float32)))
             self.head.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias, np.float32)))
 
-    def forward(self, feeds: Mapping[str, Tensor]) -> Tensor:
-        """(n, C) float32 logits; `feeds` has the body's inputs, and those taps that lie below its cut."""
+    def features(self, feeds: Mapping[str, Tensor]) -> Tensor:
+        """(n, d) float32 the taps; `feeds` has the body's inputs, and those taps that lie below its cut."""
         found = self.body(feeds)
-        features = torch.cat([(found[n] if n in found else feeds[n]).float() for n in self._taps], dim=1)  # (n, d)
+        return torch.cat([(found[n] if n in found else feeds[n]).float() for n in self._taps], dim=1)
+
+    def forward(self, feeds: Mapping[str, Tensor]) -> Tensor:
+        """(n, C) float32 logits of the same `feeds`."""
+        features = self.features(feeds)
         with torch.autocast(features.device.type, enabled=False):
             logits: Tensor = self.head((features - self.center) / self.scale)
         return logits

@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 BLENDS = (0.25, 0.5, 0.75, 1.0)
 """How far from the source readings are taken."""
 
+# Features of training items that a refitted head is made from, at most: numbers, of which several copies are held.
+_REFITTED = 50_000_000
+
 # Multiply-adds a second of two cores, where no engine was measured: EfficientNet-Lite0's 400 million, 100 times.
 _WORK_A_SECOND = 4e10
 # Training an item costs this many times what an engine takes for the same multiply-adds, the more the more of the
 # graph trains: early layers are large and thin. Measured on EfficientNet-Lite0 above stages 6, 5, 4.
 _TRAINING, _TRAINING_MORE = 2.0, 6.0
+# Both heads that are refitted take together about as long as an epoch.
+_REFITS = 1
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,8 @@ def no_room(job: Job, recipe: Recipe) -> str | None:
 def seconds(job: Job, recipe: Recipe, rows: int) -> float:
     """A rough time to train on so many rows here, on activations that are there."""
     share = recipe.cut.share if recipe.cut else 1.0
-    return rows * recipe.settings.epochs * share * (_TRAINING + _TRAINING_MORE * share) / _speed(job)
+    passes = recipe.settings.epochs + _REFITS
+    return rows * passes * share * (_TRAINING + _TRAINING_MORE * share) / _speed(job)
 
 
 def preparing_seconds(job: Job, recipe: Recipe, rows: int) -> float:
@@ -112,11 +118,16 @@ def _speed(job: Job) -> float:
     return choice.items_per_second if choice else _WORK_A_SECOND / max(anatomy(job.source).work, 1.0)
 
 
-def readings(recipe: Recipe) -> tuple[Reading, ...]:
-    """Half-way and at the end, some of the way from the source and all of it."""
+def readings(job: Job, recipe: Recipe, rows: int) -> tuple[Reading, ...]:
+    """Half-way and at the end, some of the way from the source and all of it; there with the head refitted too."""
     epochs = recipe.settings.epochs
     blends = (1.0,) if recipe.fresh else BLENDS
-    return tuple(Reading(epoch, blend) for epoch in sorted({max(1, epochs // 2), epochs}) for blend in blends)
+    refitted = rows * sum(tap.width for tap in recipe.read(job)) <= _REFITTED
+    found: list[Reading] = []
+    for epoch in sorted({max(1, epochs // 2), epochs}):
+        found += [Reading(epoch, blend) for blend in blends]
+        found += [Reading(epoch, head="refitted")] if refitted else []
+    return tuple(found)
 
 
 def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[Reading]) -> Learned:

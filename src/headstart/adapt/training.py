@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from headstart.adapt.inputs import Feeds, Inputs
 from headstart.adapt.losses import Objective
 from headstart.adapt.network import Network, Start, State
 from headstart.adapt.optimiser import Optimiser
+from headstart.adapt.read_out import ReadOut
 from headstart.adapt.settings import Settings
 from headstart.adapt.standing import Track
 from headstart.engines.processor import processor
@@ -34,7 +34,6 @@ from headstart.features.windowed import windowed
 
 SNAPSHOT = 200
 """Steps after which the state is kept in memory, to go back to; the end of an epoch is such a point too."""
-_SCORED = 64  # items scored at a time
 
 
 class Training:
@@ -45,14 +44,14 @@ class Training:
         device: Device,
     ) -> None:  # fmt: skip
         self._job, self._settings, self._inputs, self._shelf, self._device = job, settings, inputs, shelf, device
-        self._train, self._test, self._start = train, test, start
+        self._train = train
         target = job.target.take(train)
         weights = None if job.weights is None else job.weights[train]
         self._objective = Objective(target, weights, settings.smoothing, settings.balance).to(device.torch)
         self._network = start.network().to(device.torch)
-        self._plain = start.plain().to(device.torch).eval()
-        self._standardise_head()
-        self._source = State.of(self._plain)
+        plain = start.plain().to(device.torch).eval()
+        self._standardise_heads(self._network, plain)
+        self._read_out = ReadOut(job, start, plain, self._objective, inputs, train, test, device)
         self._wrapped = device.accelerator.prepare_model(self._network)
         self._optimiser = Optimiser(self._network, self._network.body.depths(job.source.taps), settings)
         self._batches = Batches(len(train), settings.batch, job.seed, inputs.lengths(train))
@@ -60,10 +59,10 @@ class Training:
         self._track = Track(partial(_changing, self._network), self._optimiser, shelf, job.progress)
         self._standing = self._track.standing
 
-    def _standardise_head(self) -> None:
+    def _standardise_heads(self, *networks: Network) -> None:
         """The first head of a regression predicts the target's unit; training is on standardised numbers."""
         scale, center = self._objective.scale, self._objective.center
-        for network in (self._network, self._plain):
+        for network in networks:
             with torch.no_grad():
                 network.head.weight.div_(scale)
                 network.head.bias.sub_(center).div_(scale)
@@ -88,9 +87,8 @@ class Training:
                     self._note_stop(readings[-1].epoch)
                     break
         while len(self._standing.scores) < len(readings):
-            self._standing.scores.append(self._score(readings[len(self._standing.scores)].blend))
-        state = State.of(self._network.eval()).blended(self._source, readings[-1].blend)
-        moved = state.moved(self._start, self._objective.center, self._objective.scale)
+            self._standing.scores.append(self._score(readings[len(self._standing.scores)]))
+        moved = self._read_out.moved(State.of(self._network.eval()), readings[-1])
         return Learned(tuple(self._standing.scores), moved, tuple(self._standing.notes))
 
     @property
@@ -104,7 +102,7 @@ class Training:
         """The rest of the epoch in which the training stands; False where the deadline ended it."""
         epoch, first = divmod(self._standing.step, self._batches.per_epoch)
         batches = self._batches.epoch(epoch)
-        with _closing(self._feeds(batches, epoch, first)) as feeds:
+        with closing(self._feeds(batches, epoch, first)) as feeds:
             for batch, given in zip(batches[first:], feeds, strict=True):
                 if self._device.agreed(self._job.deadline is not None and time.perf_counter() > self._job.deadline):
                     self._stopped = True
@@ -122,7 +120,7 @@ class Training:
                     self._keep()
         return True
 
-    def _feeds(self, batches: Sequence[Rows], epoch: int, first: int) -> Iterator[Feeds]:
+    def _feeds(self, batches: Sequence[Rows], epoch: int, first: int) -> Generator[Feeds, None, None]:
         """The batches from `first` on, made a little ahead by other threads."""
         jobs = (
             partial(self._inputs.feeds, self._train[batches[i]], self._batches.variation(epoch, i))
@@ -194,23 +192,13 @@ class Training:
         for reading in readings[len(self._standing.scores) :]:
             if inside or reading.epoch != epoch:
                 break
-            self._standing.scores.append(self._score(reading.blend))
+            self._standing.scores.append(self._score(reading))
 
-    def _score(self, blend: float) -> NDArray[np.float64]:
-        """(len(test), C) logits of the test rows, in float32 whatever trains."""
-        self._network.eval()
-        state = State.of(self._network)
+    def _score(self, reading: Reading) -> NDArray[np.float64]:
+        """(len(test), C) scores of the test rows at a reading of the present state."""
+        state = State.of(self._network.eval())
         self._network.train()
-        state.blended(self._source, blend).put(self._plain)
-        lengths = self._inputs.lengths(self._test)
-        order = np.arange(len(self._test)) if lengths is None else np.argsort(lengths, kind="stable")
-        scores = np.zeros((len(self._test), len(state.bias)))
-        jobs = [order[i : i + _SCORED] for i in range(0, len(order), _SCORED)]
-        feeds = windowed((partial(self._inputs.feeds, self._test[rows], None) for rows in jobs), 1)
-        with torch.inference_mode(), _closing(feeds) as given:
-            for rows, some in zip(jobs, given, strict=True):
-                scores[rows] = self._plain(self._device.put(some)).double().cpu().numpy()
-        return scores * self._objective.scale + self._objective.center
+        return self._read_out.scores(state, reading)
 
     def _note_stop(self, epochs: int) -> None:
         done = self._standing.step / self._batches.per_epoch
@@ -225,16 +213,3 @@ def _changing(network: Network) -> dict[str, torch.Tensor]:
 
 def _is_statistic(name: str) -> bool:
     return name.endswith(("running_mean", "running_var", "num_batches_tracked"))
-
-
-class _closing:  # noqa: N801  # as contextlib.closing, for what is typed as an iterator
-    def __init__(self, iterator: Iterator[Any]) -> None:
-        self._iterator = iterator
-
-    def __enter__(self) -> Iterator[Any]:
-        return self._iterator
-
-    def __exit__(self, *_: object) -> None:
-        close = getattr(self._iterator, "close", None)
-        if close is not None:
-            close()

@@ -33,7 +33,7 @@ class Tuning:
 
     def readings(self, job: Job, rows: int) -> tuple[Reading, ...]:
         """See `Strategy`."""
-        return readings(self.recipe(job, rows))
+        return readings(job, self.recipe(job, rows), rows)
 
     def learn(self, job: Job, train: Rows, test: Rows, readings: Sequence[Reading]) -> Learned:
         """See `Strategy`."""

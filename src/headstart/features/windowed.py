@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 _T = TypeVar("_T")
 
 
-def windowed(jobs: Iterable[Callable[[], _T]], workers: int) -> Iterator[_T]:
+def windowed(jobs: Iterable[Callable[[], _T]], workers: int) -> Generator[_T, None, None]:
     """Each job's result, in the order of the jobs, which are drawn as they are needed: never more than a few ahead.
 
     On Ctrl-C what has not begun is dropped, what is finished is still given, then KeyboardInterrupt goes on. A job's

@@ -259,7 +259,7 @@ class Moving:
         assert off.reading is not None, "trainings have a reading"
         assert off.calibration is not None, "and folds to calibrate on"
         learned = learner.learn(job, train, test, [off.reading])
-        chosen = f"epoch {off.reading.epoch}, blend {off.reading.blend:g}"
+        chosen = off.reading.words
         notes = (*off.notes, *learned.notes)
         return Said(off.calibration.probabilities(learned.scores[-1]), chosen, notes)
 
