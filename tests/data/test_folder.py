@@ -72,11 +72,12 @@ def test_what_is_passed_over_is_counted(tmp_path):
     touch(tmp_path, "a/1.png", "a/.hidden.png", "a/.git/x.png", "b/1.png", "b/notes.docx", "b/x.wav", "b/LICENSE")
     touch(tmp_path, "README.md", "c/readme.md", "b/caption.txt")
     notes = "\n".join(read(tmp_path).notes)
-    assert ".docx (1), .md (1), .wav (1), no extension (1)" in notes
+    assert ".docx (1), .md (1), no extension (1)" in notes
     assert "2 hidden entries" in notes
     assert "1 class folder is empty and left out: c" in notes
     assert "1 file beside the class folders" in notes
-    assert "1 text files beside the image files" in notes
+    assert "1 text file beside the image files" in notes
+    assert "1 sound file beside the image files" in notes
     assert read(tmp_path).target.classes == ("a", "b")
 
 
@@ -92,7 +93,7 @@ def test_one_item_in_a_class_is_kept_and_said(tmp_path):
         ([], "no class folders"),
         (["1.png", "2.png"], "no class folders"),
         (["a/1.png", "a/2.png"], "only one class, 'a'"),
-        (["a/1.wav", "b/2.wav"], r"\.wav \(2\)"),
+        (["a/1.mid", "b/2.mid"], r"\.mid \(2\)"),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png"], "pass .*train"),
         (["train/a/1.png", "Test/b/1.png", "docs/x.md"], "pass .*train"),
         (["train/1.png", "val/1.png"], "splits"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headstart.data import read, read_for_model
-from headstart.data.split_notes import time_notes, unchecked, unchecked_notes
+from headstart.data.split_notes import alone_notes, split_notes, time_notes, unchecked, unchecked_notes
 from headstart.data.splits import Fold, folds
 from headstart.errors import DataError
 from headstart.tasks import Target
@@ -62,6 +62,17 @@ def test_each_class_in_a_group_of_its_own_is_refused_before_any_work():
     assert len(np.unique(model.groups)) == 5  # nothing is learned there
     data.loc[0, "patient"] = "p1"  # class a is in two groups
     assert len(np.unique(read(data).groups)) == 5
+
+
+def test_groups_tested_one_by_one_are_said():
+    data = read(frame(["a", "b"] * 24, [f"p{i % 6}" for i in range(48)]))
+    alone = folds(data.target, groups=data.groups, k=6)
+    said = "6 folds: each of the 6 groups is tested by what was learned from the others"
+    assert alone_notes(data, alone) == (said,)
+    assert said in split_notes(data, data.target, alone, grouped=True)
+    assert alone_notes(data, folds(data.target, groups=data.groups, k=5)) == ()
+    assert alone_notes(data, alone[:1]) == ()
+    assert alone_notes(read(frame(["a", "b"] * 24, ["p"] * 48), group="none"), alone) == ()
 
 
 def test_a_split_in_time_is_said():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headstart.data.splits import folds, holdout, latest, subset_per_class
+from headstart.data.splits import folds, holdout, latest, subset_per_class, usual_folds
 from headstart.errors import DataError, OptionError
 from headstart.tasks import Target
 
@@ -141,6 +141,31 @@ def test_fewer_groups_than_folds():
         folds(target, groups=np.zeros(20, np.int64))
     with pytest.raises(DataError, match="1 group"):
         holdout(target, 0.2, groups=np.zeros(20, np.int64))
+
+
+@pytest.mark.parametrize("count", range(2, 11))
+@pytest.mark.parametrize("seed", range(5))
+def test_as_many_groups_as_folds_are_tested_one_by_one(count, seed):
+    """Whatever their sizes and classes; scikit-learn's LeaveOneGroupOut gives the same parts."""
+    from sklearn.model_selection import LeaveOneGroupOut
+
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.r_[np.arange(count), groups_of(rng, 150, count)]) * 7
+    target = exclusive(rng, len(groups), 3)
+    for k in (count, usual_folds(len(groups), groups)):
+        split = folds(target, groups=groups, k=k, seed=seed)
+        expected = LeaveOneGroupOut().split(groups, groups=groups)
+        assert sorted(fold.test.tolist() for fold in split) == sorted(test.tolist() for _, test in expected)
+
+
+def test_how_many_folds():
+    def groups(count, n):
+        return np.arange(n) % count
+
+    assert (usual_folds(100), usual_folds(101)) == (10, 5)
+    for n, ten in ((90, 10), (300, 5)):
+        found = {count: usual_folds(n, groups(count, n)) for count in (3, 5, 6, 9, 10, 11, 40)}
+        assert found == {3: ten, 5: ten, 6: max(6, ten), 9: max(9, ten), 10: 10, 11: ten, 40: ten}
 
 
 def test_fewer_items_than_folds():

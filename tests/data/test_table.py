@@ -115,7 +115,7 @@ def test_the_task_can_be_settled():
         read(frame, task="regression")
     with pytest.raises(OptionError, match="did you mean 'multiclass'"):
         read(frame, task="multiclas")
-    with pytest.raises(OptionError, match="image, text, table"):
+    with pytest.raises(OptionError, match="image, text, sound, table"):
         read(frame, modality="video")
 
 

@@ -17,6 +17,10 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(h|m|s|)")
 # What a command leaves behind when it is stopped; commands that keep more say so.
 NOTHING_KEPT = "nothing was changed"
 
+OFF_NAMES = "NAME=REGEX: read off the files' names"
+LABEL_HELP = f"the table's column to predict; several joined by commas; {OFF_NAMES}"
+GROUP_HELP = f"what must not be split, as a patient; none: guess no groups; {OFF_NAMES}"
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""

@@ -14,6 +14,7 @@ from headstart.tasks import Target
 
 Modality = Literal["image", "text", "sound", "table"]
 MODALITIES: tuple[Modality, ...] = ("image", "text", "sound", "table")
+FILES: tuple[Modality, ...] = ("image", "sound")  # those whose items are paths of files, which are not opened here
 
 Items = Sequence[Path] | Sequence[str] | NDArray[np.float64]
 

@@ -1,54 +1,82 @@
-"""A folder of class folders: the name of a folder is the class of all files below it."""
+"""A folder of class folders: the name of a folder is the class of all files below it.
+
+Or a folder whose files' own names say the class, by a pattern.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from headstart.data.dataset import Dataset, Modality, Skipped
+from headstart.data.dataset import FILES, Dataset, Modality, Skipped
+from headstart.data.folder_kind import kind_of, loose_items
+from headstart.data.groups import NO_GROUPS
 from headstart.data.infer import Wanted
-from headstart.data.labels import Labels, labels_from_names, normal, read_labels
-from headstart.data.search import SUFFIXES, Found, entries, readable, search, why_not_a_file
+from headstart.data.labels import normal
+from headstart.data.name_fields import guess_note
+from headstart.data.names import EXAMPLES, NamePart, groups_of, labels_of, name_part
+from headstart.data.search import Found, entries, readable, search, why_not_a_file
+from headstart.data.split_notes import refuse_uncheckable
 from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
+from headstart.tasks import Target
 
 SPLIT_NAMES = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"))
+_BY_NAME = f"or read the classes off the files' names, for example {EXAMPLES['label']}"
 
 
 def read_folder(root: Path, wanted: Wanted) -> Dataset:
-    """The items below the class folders of `root`, sorted by path.
+    """The items below `root`, sorted by path: in class folders, or with the class in their names.
 
     Raises:
         DataError: it has no class folders, no items, one class only, is a folder of splits, or cannot be read; a
-            column was named; or the modality asked for is not one of files.
+            column was named; a pattern finds nothing in some names; or the modality asked for is not one of files.
+        OptionError: a pattern that is none.
     """
-    _refuse_columns(root, wanted)
-    classes = class_folders(root)
+    label, group = name_part("label", wanted.label), name_part("group", wanted.group)
+    _refuse_columns(root, wanted, label, group)
+    classes = class_folders(root) if label is None else {"": [str(root)]}
     found = {name: _search_all(folders, str(root)) for name, folders in classes.items()}
-    modality, notes = _modality(root, found, wanted.modality)
+    modality, notes = kind_of(root, found, wanted.modality)
     notes += _merged(classes)
     files = sorted((_id(path, root), path, name) for name, one in found.items() for path in one.paths[modality])
     kept, skipped = _load(files, modality)
     if not kept:
         why = f": {skipped[0].id}: {skipped[0].reason}" if skipped else ""
         raise DataError(f"{root} has {len(files)} {modality} files and none can be used{why}")
-    _refuse_one_class(root, {name for _, _, name in kept}, found, wanted)
-    labels = _labels([name for _, _, name in kept], wanted)
+    if label is None:
+        _refuse_one_class(root, {name for _, _, name in kept}, found, wanted)
+    ids = [id_ for id_, _, _ in kept]
+    names, source = ([name for _, _, name in kept], "class folder") if label is None else (label.of(ids), label.name)
+    labels = labels_of(names, source, wanted.task, wanted.classes)
     if wanted.task is None:
-        notes.append(f"task {labels.target.task}: {len(labels.target.classes)} class folders")
+        of = "class folders" if label is None else f"distinct labels, {label}"
+        notes.append(f"task {labels.target.task}: {len(labels.target.classes)} {of}")
     skipped += [Skipped(kept[i][0], reason) for i, reason in labels.reasons.items()]
     kept = [kept[i] for i in labels.kept]
-    items = [Path(path) for _, path, _ in kept] if modality == "image" else [text for _, text, _ in kept]
     skipped += [Skipped(_id(path, root), why_not_a_file(path)) for one in found.values() for path in one.dangling]
-    return Dataset(
+    data = Dataset(
         name=root.resolve().name or str(root),
         modality=modality,
-        items=items,
+        items=[Path(path) for _, path, _ in kept] if modality in FILES else [text for _, text, _ in kept],
         ids=tuple(id_ for id_, _, _ in kept),
         target=labels.target,
         skipped=tuple(skipped),
         notes=(*notes, *labels.notes),
     )
+    return _grouped(data, labels.target, group, wanted)
+
+
+def _grouped(data: Dataset, target: Target, group: NamePart | None, wanted: Wanted) -> Dataset:
+    """The data with the groups in its files' names; without a pattern, with a note where there seem to be some."""
+    if group is None:
+        guess = wanted.group is None and not wanted.classes
+        return replace(data, notes=(*data.notes, *guess_note(data.ids, target))) if guess else data
+    codes, notes = groups_of(group, group.of(data.ids))
+    if not wanted.classes:
+        refuse_uncheckable(target, codes, str(group))
+    return replace(data, groups=codes, notes=(*data.notes, *notes))
 
 
 def class_folders(root: Path) -> dict[str, list[str]]:
@@ -67,6 +95,9 @@ def class_folders(root: Path) -> dict[str, list[str]]:
                 f"and evaluate on another"
             )
     if not folders:
+        loose = loose_items(root)
+        if loose:
+            raise DataError(f"{root} holds no class folders, but {loose}: put them into one folder a class, {_BY_NAME}")
         raise DataError(f"{root} holds no class folders; expected one folder a class, or a table with a label column")
     classes: dict[str, list[str]] = {}
     for name in folders:
@@ -85,7 +116,7 @@ def _merged(classes: dict[str, list[str]]) -> list[str]:
 def _search_all(folders: list[str], root: str) -> Found:
     found = Found()
     for folder in folders:
-        search(folder, found, root)
+        search(folder, found, None if folder == root else root)
     return found
 
 
@@ -95,40 +126,17 @@ def _id(path: str, root: Path) -> str:
     return readable(below.replace(os.sep, "/"))
 
 
-def _refuse_columns(root: Path, wanted: Wanted) -> None:
-    named = [name for name in ("input", "label", "group", "time") if getattr(wanted, name)]
+def _refuse_columns(root: Path, wanted: Wanted, label: NamePart | None, group: NamePart | None) -> None:
+    columns = {"input": wanted.input, "time": wanted.time}
+    columns |= {} if label else {"label": wanted.label}
+    columns |= {} if group or wanted.group == NO_GROUPS else {"group": wanted.group}
+    named = [name for name, column in columns.items() if column]
     if named:
-        raise DataError(f"{root} is a folder, and {named[0]}= names a column; expected a table for that")
+        name = next((option for option in EXAMPLES if option == named[0]), None)
+        how = f"; to read it off the files' names write NAME=REGEX, for example {EXAMPLES[name]}" if name else ""
+        raise DataError(f"{root} is a folder, and {named[0]}= names a column; expected a table for that{how}")
     if wanted.modality == "table":
-        raise DataError(f"{root} is a folder, which holds images or texts; for modality table pass a table")
-
-
-def _modality(root: Path, found: dict[str, Found], wanted: Modality | None) -> tuple[Modality, list[str]]:
-    """What the files are, and sentences on what was met."""
-    images, texts = (sum(len(one.paths[kind]) for one in found.values()) for kind in ("image", "text"))
-    total = Found()
-    for one in found.values():
-        total.others += one.others
-        total.hidden += one.hidden
-        total.loops += one.loops
-    notes = []
-    modality: Modality = wanted or ("image" if images >= texts else "text")
-    if not (images if modality == "image" else texts):
-        kinds = ", ".join(sorted(SUFFIXES[modality])) if wanted else "images or .txt files"
-        raise DataError(f"{root} has no items: its class folders hold no {kinds}{'; '.join(['', *total.notes()])}")
-    if wanted is None:
-        notes.append(f"modality {modality}: what the files' names say")
-    if images and texts:
-        other, count = ("text", texts) if modality == "image" else ("image", images)
-        notes.append(f"{count} {other} files beside the {modality} files passed over")
-    empty = [name for name, one in found.items() if not one.paths[modality]]
-    if empty:
-        are = "class folder is" if len(empty) == 1 else "class folders are"
-        notes.append(f"{len(empty)} {are} empty and left out: {', '.join(empty[:5])}")
-    loose = [entry for entry in entries(str(root)) if not entry.name.startswith(".") and not entry.is_dir()]
-    if loose:
-        notes.append(f"{len(loose)} file{'s' if len(loose) > 1 else ''} beside the class folders passed over")
-    return modality, [*notes, *total.notes()]
+        raise DataError(f"{root} is a folder, which holds images, sounds or texts; for modality table pass a table")
 
 
 def _refuse_one_class(root: Path, there: set[str], found: dict[str, Found], wanted: Wanted) -> None:
@@ -137,12 +145,14 @@ def _refuse_one_class(root: Path, there: set[str], found: dict[str, Found], want
         return
     without = [name for name in found if name not in there]
     why = f"; nothing that can be used is in {', '.join(without[:5])}{' ...' * (len(without) > 5)}" if without else ""
-    raise DataError(f"{root}: only one class, {next(iter(there))!r}, has items; at least two are needed{why}")
+    raise DataError(
+        f"{root}: only one class, {next(iter(there))!r}, has items; at least two are needed, {_BY_NAME}{why}"
+    )
 
 
 def _load(files: list[tuple[str, str, str]], modality: Modality) -> tuple[list[tuple[str, str, str]], list[Skipped]]:
-    """(id, path or text, class) of what can be used; images are not opened."""
-    if modality == "image":
+    """(id, path or text, class) of what can be used; images and sounds are not opened."""
+    if modality in FILES:
         return files, []
     kept, skipped = [], []
     for id_, path, name in files:
@@ -151,9 +161,3 @@ def _load(files: list[tuple[str, str, str]], modality: Modality) -> tuple[list[t
         except ItemError as failed:
             skipped.append(Skipped(id_, str(failed)))
     return kept, skipped
-
-
-def _labels(names: list[str], wanted: Wanted) -> Labels:
-    if wanted.task in ("regression", "multilabel"):
-        return read_labels(names, "class folder", wanted.task, wanted.classes)
-    return labels_from_names(names, "class folder", wanted.task, wanted.classes)

@@ -15,16 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.data.cells import Cell, as_numbers
-from headstart.data.looks import image_share, sample, words
+from headstart.data.looks import files_of, sample, words
 
 # In the order in which they are taken where there are several.
 BASES = (
-    "group", "patient", "subject", "participant", "speaker", "donor", "person", "individual", "animal", "user",
-    "customer", "case", "session", "recording", "video", "site", "hospital",
+    "group", "patient", "subject", "participant", "speaker", "spk", "talker", "actor", "singer", "donor", "person",
+    "individual", "animal", "user", "client", "customer", "case", "session", "recording", "video", "site", "hospital",
 )  # fmt: skip
 SUFFIXES = ("id", "no", "nr", "num", "number", "code", "key", "name", "uuid", "hash")
-PLAIN = frozenset(("patient", "participant", "speaker", "donor"))  # without a suffix as sure as with one
-WORDS = ("group", "groups", "subject", "person", "user", "case", "session", "recording", "site", "hospital")
+PLAIN = frozenset(("patient", "participant", "speaker", "spk", "talker", "donor"))  # as sure without a suffix
+WORDS = (
+    "group", "groups", "subject", "actor", "singer", "person", "user", "case", "session", "recording", "site",
+    "hospital", "fold",
+)  # fmt: skip
 SURE_NAMES = tuple(base + suffix for base in BASES for suffix in ("", *SUFFIXES) if suffix or base in PLAIN)
 
 MIN_GROUPS = 5  # a bare word that may be a category must allow five folds
@@ -60,7 +63,7 @@ class Likely:
 def likely_groups(columns: Mapping[str, Sequence[Cell]], names: Sequence[str]) -> tuple[Likely, ...]:
     """Those of the columns `names` that look like groups, the likeliest first.
 
-    Names are compared without case, spaces, "-", "_" and ".". Columns of texts, of image paths, of lists and of
+    Names are compared without case, spaces, "-", "_" and ".". Columns of texts, of paths, of lists and of
     fractions are not among them, whatever their name.
     """
     plain = {name: re.sub(r"[\s._-]+", "", name.lower()) for name in reversed(names)}
@@ -159,7 +162,7 @@ def _looked_at(name: str, cells: Sequence[Cell], *, sure: bool) -> Likely | None
     """The column as groups; None where its cells say that it is something else, or nothing."""
     seen = sample(cells)
     there = [cell for cell in cells if cell is not None]
-    if not there or any(isinstance(cell, list) for cell in there) or image_share(seen) >= 0.8:
+    if not there or any(isinstance(cell, list) for cell in there) or files_of(seen) is not None:
         return None
     values = len({str(cell) for cell in there})
     if words(cells) >= 3 and 2 * values > len(there):  # "John A. Smith" recurs, the description of a case does not

@@ -8,9 +8,11 @@ from difflib import get_close_matches
 
 from headstart.data.cells import number_share
 from headstart.data.dataset import MODALITIES, Modality
+from headstart.data.find_input import by_name, find_input
 from headstart.data.groups import NO_GROUPS, Groups, likely_groups
-from headstart.data.looks import image_share, is_strings, sample, words
+from headstart.data.looks import sample
 from headstart.data.matrix import base_columns
+from headstart.data.names import NamePart, name_part
 from headstart.data.table import Table
 from headstart.errors import DataError, OptionError
 from headstart.tasks import TASKS, Task
@@ -19,7 +21,6 @@ LABEL_NAMES = (
     "label", "labels", "class", "classes", "target", "targets", "category", "categories", "y", "intent", "sentiment",
     "diagnosis", "species", "outcome", "tag", "tags", "topic", "genre",
 )  # fmt: skip
-TEXT_NAMES = ("text", "texts", "sentence", "utterance", "question", "review", "comment", "message", "body", "document")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Wanted:
     """What the caller settled; None is for inference.
 
     Attributes:
-        label: a column, or several of 0 and 1 joined by commas.
+        label: a column, several of 0 and 1 joined by commas, or NAME=REGEX; see headstart.data.names.
+        group: a column, NO_GROUPS, or NAME=REGEX.
         classes: those of a model to evaluate; see labels.read_labels.
         columns: the feature columns of a model for tables; see matrix.rebuild.
         usual_input, usual_labels: the columns that the model learned from, taken where the table has them and nothing
@@ -59,9 +61,10 @@ class Roles:
     """What each column is.
 
     Attributes:
-        inputs: image, text: the one column of paths or texts; table: the columns to make features of.
-        labels: one column, several of 0 and 1, or none where items are only to be predicted.
+        inputs: files, texts: the one column of paths or texts; table: the columns to make features of.
+        labels: one column, several of 0 and 1, or none: where items are only to be predicted, or `label_part` is there.
         id: a column of unique names called "id", or None.
+        label_part, group_part: what is read off the names of files instead of a column.
     """
 
     modality: Modality
@@ -71,6 +74,8 @@ class Roles:
     time: str | None
     id: str | None
     notes: tuple[str, ...]
+    label_part: NamePart | None = None
+    group_part: NamePart | None = None
 
 
 def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles:
@@ -83,10 +88,14 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
         DataError: a named column is absent, or no input or label column can be told.
     """
     notes: list[str] = []
-    labels = _named_labels(table, wanted) if labelled else ()
-    if labelled and not labels and set(wanted.usual_labels) <= set(table.columns):
+    label_part = name_part("label", wanted.label, table.columns)
+    group_part = name_part("group", wanted.group, table.columns)
+    seek_label = labelled and label_part is None
+    labels = _named_labels(table, wanted) if seek_label else ()
+    if seek_label and not labels and set(wanted.usual_labels) <= set(table.columns):
         labels = wanted.usual_labels
-    named = None if wanted.group == NO_GROUPS and NO_GROUPS not in table.columns else wanted.group
+    none = group_part is not None or (wanted.group == NO_GROUPS and NO_GROUPS not in table.columns)
+    named = None if none else wanted.group
     given = [check_column(table, name) for name in (wanted.input, named, wanted.time) if name]
     _refuse_leak(wanted, labels)
     used = base_columns(wanted.columns, tuple(table.columns)) if wanted.columns else ()
@@ -95,16 +104,16 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
     unknown = [name for name in free if name not in (id_, wanted.usual_input, *used)] if labelled else []
     groups = Groups(named, likely_groups(table.columns, unknown), settled=wanted.group is not None)
     free = [name for name in free if name not in (id_, *groups.aside)]
-    if labelled and not labels:
-        labels = _by_name([name for name in free if name != wanted.usual_input], LABEL_NAMES)
+    if seek_label and not labels:
+        labels = by_name([name for name in free if name != wanted.usual_input], LABEL_NAMES)
         if labels:
             notes.append(f"label: column {labels[0]!r}, by its name")
     free = [name for name in free if name not in labels]
 
-    modality, source, why = _find_input(table, free, wanted)
+    modality, source, why = find_input(table, free, wanted.modality, wanted.input, wanted.usual_input)
     if why:
         notes.append(why)
-    if labelled and not labels:
+    if seek_label and not labels:
         others = [name for name in free if name != source and name not in used]
         if not others and groups.taken is not None and not groups.taken.sure:
             others = [groups.taken.name]
@@ -116,13 +125,14 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
         aside = f"; {', '.join(groups.aside)} by their names look like groups" if groups.aside else ""
         raise DataError(f"{table.name} has no column to learn from besides the label {', '.join(labels)}{aside}")
     if labelled:
-        group, said = groups.settle(rest if source else (), () if source else used or rest, labels[0])
+        group, said = groups.settle(rest if source else (), () if source else used or rest, "".join(labels[:1]))
         notes += said
         unused = [name for name in rest if source and name != group]
         if unused:
             listed = ", ".join(unused[:8]) + " ..." * (len(unused) > 8)
             notes.append(f"not used: column{'s' if len(unused) > 1 else ''} {listed}")
-    return Roles(modality, inputs, labels, group if labelled else None, wanted.time, id_, tuple(notes))
+    group = group if labelled else None
+    return Roles(modality, inputs, labels, group, wanted.time, id_, tuple(notes), label_part, group_part)
 
 
 def _refuse_leak(wanted: Wanted, labels: Sequence[str]) -> None:
@@ -155,11 +165,6 @@ def _named_labels(table: Table, wanted: Wanted) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_column(table, name.strip()) for name in wanted.label.split(",")))
 
 
-def _by_name(free: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    lower = {name.lower().strip(): name for name in reversed(free)}
-    return next(((lower[name],) for name in names if name in lower), ())
-
-
 def _find_id(table: Table, free: Sequence[str]) -> str | None:
     name = next((name for name in free if name.lower().strip() == "id"), None)
     if name is None:
@@ -167,51 +172,6 @@ def _find_id(table: Table, free: Sequence[str]) -> str | None:
     cells = table.columns[name]
     unique = len({str(cell) for cell in cells}) == len(cells) and None not in cells
     return name if unique and not any(isinstance(cell, list) for cell in cells) else None
-
-
-def _find_input(table: Table, free: Sequence[str], wanted: Wanted) -> tuple[Modality, str | None, str]:
-    """The modality, the one input column (None for a table of features), and a sentence ("" where all was given)."""
-    modality = wanted.modality
-    if modality == "table":
-        return "table", wanted.input, ""
-    if wanted.input:
-        seen = sample(table.columns[wanted.input])
-        found: Modality = "image" if image_share(seen) >= 0.8 else "text" if number_share(seen) < 0.95 else "table"
-        return (
-            modality or found,
-            wanted.input,
-            "" if modality else f"modality {found}: what column {wanted.input!r} holds",
-        )
-    if modality is not None and wanted.usual_input in free:
-        return modality, wanted.usual_input, f"input: column {wanted.usual_input!r}, as in the model's fit"
-    if modality in (None, "image"):
-        best = max(free, key=lambda name: image_share(sample(table.columns[name])), default=None)
-        if best is not None and image_share(sample(table.columns[best])) >= (0.8 if modality is None else 0.01):
-            return "image", best, f"modality image: column {best!r} holds paths of images"
-        if modality == "image":
-            raise DataError(f"{table.name} has no column of image paths; name it with input=")
-    text = _find_text(table, free, forced=modality == "text")
-    if text is not None:
-        return "text", text, f"modality text: column {text!r} holds texts"
-    if modality == "text":
-        raise DataError(f"{table.name} has no column of texts; name it with input=")
-    return "table", None, "modality table: rows of numbers and categories"
-
-
-def _find_text(table: Table, free: Sequence[str], *, forced: bool) -> str | None:
-    """The column of texts, if the table is about texts: by its name, else long strings with hardly a number beside."""
-    named = _by_name([name for name in free if number_share(sample(table.columns[name])) < 0.95], TEXT_NAMES)
-    if named:
-        return named[0]
-    strings = [name for name in free if is_strings(table.columns[name])]
-    if not strings:
-        return free[0] if forced and len(free) == 1 else None
-    longest = max(strings, key=lambda name: words(table.columns[name]))
-    numbers = sum(number_share(sample(table.columns[name])) >= 0.95 for name in free)
-    cells = table.columns[longest]
-    prose = words(cells) >= 3 and numbers <= 2
-    alone = numbers == 0 and len({*map(str, cells)}) > max(0.5 * len(cells), 10)
-    return longest if forced or prose or alone else None
 
 
 def _guess_label(table: Table, free: Sequence[str], modality: Modality) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.dataset import Dataset, Modality, Skipped
+from headstart.data.dataset import FILES, Dataset, Modality, Skipped
 from headstart.data.infer import Wanted, infer_roles
 from headstart.data.locate import find_file, is_url
 from headstart.data.rows import read_rows, row_names, take_items
@@ -53,7 +53,7 @@ def read_inputs(
 
     Args:
         inputs: one or several of:
-            image: files, folders (searched through), tables or DataFrames with a column of paths;
+            image, sound: files, folders (searched through), tables or DataFrames with a column of paths;
             text: the texts themselves, .txt files, folders given as a Path or with a separator in the name, tables;
             table: tables that have the model's columns.
         input: the column of texts or paths in tables; None to infer it.
@@ -94,8 +94,8 @@ def _add(one: object, wanted: Wanted, modality: Modality, got: _Gathered, *, nam
         raise DataError(f"cannot predict a {type(one).__name__}; expected a path, a text or a DataFrame")
     elif _is_table(one):
         _rows(load_table(Path(one)), wanted, got, named=named)
-    elif modality == "image":
-        _image(one, got)
+    elif modality in FILES:
+        _file(one, modality, got)
     elif modality == "text":
         _text(one, got)
     elif os.path.exists(one):
@@ -112,7 +112,7 @@ def _rows(table: Table, wanted: Wanted, got: _Gathered, *, named: bool) -> None:
     roles = infer_roles(table, wanted, labelled=False)
     contents = read_rows(table, roles, wanted.columns)
     names = [f"{table.name} {name}" if named else name for name in row_names(table, roles.id)]
-    if wanted.modality == "image" and roles.id is None:
+    if wanted.modality in FILES and roles.id is None:
         cells = table.columns[roles.inputs[0]]
         names = [name if cell is None else readable(str(cell)) for name, cell in zip(names, cells, strict=True)]
     kept = np.array([i for i in range(len(table)) if i not in contents.reasons], np.int64)
@@ -127,12 +127,12 @@ def _rows(table: Table, wanted: Wanted, got: _Gathered, *, named: bool) -> None:
     got.notes.extend((*table.notes, *roles.notes, *contents.notes))
 
 
-def _image(one: str | Path, got: _Gathered) -> None:
+def _file(one: str | Path, modality: Modality, got: _Gathered) -> None:
     path = Path(one)
     if one == "":  # Path("") is the current folder
         got.skip("", "an empty name")
     elif is_folder(path):
-        _folder(path, "image", got)
+        _folder(path, modality, got)
     elif (file := find_file(str(one), Path())) is not None:
         got.add(_shown(one), file)
     elif is_url(str(one)):
@@ -161,7 +161,7 @@ def _folder(path: Path, modality: Modality, got: _Gathered) -> None:
     found = search(str(path), Found())
     got.notes.extend(found.notes())
     for file in sorted(found.paths[modality]):
-        if modality == "image":
+        if modality in FILES:
             got.add(_shown(file), Path(file))
         else:
             _text(Path(file), got)

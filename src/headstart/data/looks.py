@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 
 from headstart.data.cells import Cell, is_missing_word, number_share
+from headstart.data.dataset import FILES, Modality
 from headstart.data.locate import is_url
-from headstart.data.search import IMAGE_SUFFIXES
+from headstart.data.search import SUFFIXES, UNREAD_SUFFIXES
 
 SAMPLE = 2_000  # cells looked at to tell what a column holds
+MOST = 0.8  # the share of names of files from which on a column is one of files
 
 
 def sample(cells: Sequence[Cell]) -> Sequence[Cell]:
@@ -17,11 +19,17 @@ def sample(cells: Sequence[Cell]) -> Sequence[Cell]:
     return cells[:: max(1, len(cells) // SAMPLE)]
 
 
-def image_share(cells: Sequence[Cell]) -> float:
-    """The share of names of images among the cells that are not missing."""
+def file_share(cells: Sequence[Cell], modality: Modality) -> float:
+    """The share of names of images, or of sounds, among the cells that are not missing; those not read here too."""
+    suffixes = SUFFIXES[modality] | UNREAD_SUFFIXES[modality]
     there = [cell for cell in cells if not is_missing_word(cell)]
-    images = sum(isinstance(cell, str) and _suffix(cell) in IMAGE_SUFFIXES for cell in there)
-    return images / len(there) if there else 0.0
+    named = sum(isinstance(cell, str) and _suffix(cell) in suffixes for cell in there)
+    return named / len(there) if there else 0.0
+
+
+def files_of(cells: Sequence[Cell], share: float = MOST) -> Modality | None:
+    """The modality of the files that at least `share` of the cells name, or None."""
+    return next((modality for modality in FILES if file_share(cells, modality) >= share), None)
 
 
 def is_strings(cells: Sequence[Cell]) -> bool:

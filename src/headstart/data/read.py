@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from headstart.data.contradictions import contradictions
 from headstart.data.dataset import Dataset, Modality
 from headstart.data.folder import read_folder
 from headstart.data.infer import Roles, Wanted, infer_roles
 from headstart.data.inputs import read_inputs
 from headstart.data.labels import Labels, read_label_columns, read_labels
-from headstart.data.rows import group_codes, read_rows, read_times, row_names, skipped_rows, take_items
+from headstart.data.name_fields import guess_note
+from headstart.data.names import NamePart, groups_of, labels_of
+from headstart.data.rows import file_names, group_codes, read_rows, read_times, row_names, skipped_rows, take_items
 from headstart.data.search import is_folder
 from headstart.data.split_notes import refuse_uncheckable
 from headstart.data.table import TABLE_SUFFIXES, Table, from_frame, is_frame, is_table_name, load_table
@@ -40,11 +44,13 @@ def read(
     """Read labelled data. What is not given is inferred, and said in the data set's notes.
 
     Args:
-        data: a folder of class folders (images, .txt), a table (.csv .tsv .parquet .jsonl) or a DataFrame.
-        input: the column of texts, or of image paths relative to the table (to the current folder for a DataFrame).
+        data: a folder of class folders (images, sounds, .txt), a table (.csv .tsv .parquet .jsonl) or a DataFrame.
+        input: the column of texts, or of paths relative to the table (to the current folder for a DataFrame).
             For tables of features: leave out, or the one column to use.
-        label: the label column, or several columns of 0 and 1 joined by commas.
-        group: the column of what must stay on one side of a split; "none" so that none is taken by its name.
+        label: the label column, or several columns of 0 and 1 joined by commas; or NAME=REGEX, which reads the class
+            off the files' names, of a folder without class folders too: see headstart.data.names.
+        group: the column of what must stay on one side of a split; "none" so that none is taken by its name; or
+            NAME=REGEX, which reads it off the files' names.
         time: the column to order splits by; numbers or ISO dates.
 
     Raises:
@@ -133,15 +139,17 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
     usable = np.array([i for i in range(len(table)) if i not in reasons], np.int64)
     if not len(usable):
         raise DataError(f"none of the {len(table)} rows of {table.name} can be used: {names[0]}: {reasons[0]}")
-    labels = _labels(table, roles, usable, wanted)
+    files = file_names(table, roles)
+    labels = _labels(table, roles, usable, wanted, files)
     kept = usable[labels.kept]
     reasons.update({int(usable[i]): reason for i, reason in labels.reasons.items()})
-    groups = None
-    if roles.group is not None:
-        groups, said = group_codes([table.columns[roles.group][i] for i in kept])
-        notes += said
-        if not wanted.classes:
-            refuse_uncheckable(labels.target, groups, roles.group)
+    groups, said = _groups(table, roles, kept, files)
+    notes += said
+    if groups is not None and not wanted.classes:
+        named = f"column {roles.group!r}" if roles.group_part is None else str(roles.group_part)
+        refuse_uncheckable(labels.target, groups, named)
+    if groups is None and files is not None and wanted.group is None and not wanted.classes:
+        notes += guess_note([files[i] for i in kept], labels.target)
     data = Dataset(
         name=table.name,
         modality=roles.modality,
@@ -156,10 +164,13 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
         time=roles.time,
         skipped=skipped_rows(reasons, names, table.bad),
     )
-    return replace(data, notes=(*notes, *labels.notes, *_contradictions(data)))
+    return replace(data, notes=(*notes, *labels.notes, *contradictions(data)))
 
 
-def _labels(table: Table, roles: Roles, rows: np.ndarray, wanted: Wanted) -> Labels:
+def _labels(table: Table, roles: Roles, rows: np.ndarray, wanted: Wanted, files: list[str] | None) -> Labels:
+    if roles.label_part is not None:
+        parts = _read_off(roles.label_part, files, rows, table)
+        return labels_of(parts, roles.label_part.name, wanted.task, wanted.classes)
     if len(roles.labels) > 1:
         if wanted.task not in (None, "multilabel"):
             raise DataError(f"several label columns make task multilabel, not {wanted.task}; name one column")
@@ -169,28 +180,25 @@ def _labels(table: Table, roles: Roles, rows: np.ndarray, wanted: Wanted) -> Lab
     return read_labels([table.columns[column][i] for i in rows], column, wanted.task, wanted.classes)
 
 
-@dataclass
-class _Seen:
-    id: str
-    label: bytes
-    contradicted: bool = False
+def _groups(
+    table: Table, roles: Roles, rows: np.ndarray, files: list[str] | None
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """(n,) codes of the groups of `rows`, or None; and notes."""
+    if roles.group_part is not None:
+        return groups_of(roles.group_part, _read_off(roles.group_part, files, rows, table))
+    if roles.group is not None:
+        return group_codes([table.columns[roles.group][i] for i in rows])
+    return None, ()
 
 
-def _contradictions(data: Dataset) -> tuple[str, ...]:
-    """A note if the same input stands there with different labels; a number may differ without contradiction."""
-    if data.target is None or data.target.task == "regression":
-        return ()
-    first: dict[object, _Seen] = {}
-    example = ""
-    for i, item in enumerate(data.items):
-        key = item.tobytes() if isinstance(item, np.ndarray) else item
-        label = data.target.y[i].tobytes()
-        seen = first.setdefault(key, _Seen(data.ids[i], label))
-        if seen.label != label:
-            seen.contradicted = True
-            example = example or f"{seen.id} and {data.ids[i]}"
-    count = sum(seen.contradicted for seen in first.values())
-    if not count:
-        return ()
-    inputs = "input stands" if count == 1 else "inputs stand"
-    return (f"{count} {inputs} there with different labels, kept all the same: {example}",)
+def _read_off(part: NamePart, files: list[str] | None, rows: np.ndarray, table: Table) -> list[str]:
+    """What the pattern finds in the names of the files in `rows`.
+
+    Raises:
+        DataError: the items are no files, or some names have no such part.
+    """
+    if files is None:
+        raise DataError(
+            f"{part.asked} is read off the names of files, and the items of {table.name} are none: name a column"
+        )
+    return part.of([files[i] for i in rows])

@@ -1,4 +1,4 @@
-"""Rows of a table to items: paths of images, texts, or a matrix; and what their rows are grouped and ordered by."""
+"""Rows of a table to items: paths of files, texts, or a matrix; and what their rows are grouped and ordered by."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.cells import Cell, as_number
-from headstart.data.dataset import Items, Skipped
+from headstart.data.dataset import FILES, Items, Skipped
 from headstart.data.infer import Roles
 from headstart.data.locate import find_file, is_url, why_absent
 from headstart.data.matrix import base_columns, encode, rebuild
-from headstart.data.search import unread_notes
+from headstart.data.search import readable, unread_notes
 from headstart.data.table import Table
 from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
@@ -38,7 +38,7 @@ class Contents:
 
 
 def read_rows(table: Table, roles: Roles, columns: Sequence[str] = ()) -> Contents:
-    """The items of a table; images are looked for, not opened.
+    """The items of a table; files are looked for, not opened, but for texts.
 
     Args:
         columns: for tables of features: those of a model, to be made again; empty to choose them.
@@ -53,7 +53,7 @@ def read_rows(table: Table, roles: Roles, columns: Sequence[str] = ()) -> Conten
         matrix = encode({name: table.columns[name] for name in roles.inputs})
         return Contents(matrix.values, columns=matrix.names, notes=matrix.notes)
     cells = table.columns[roles.inputs[0]]
-    return _paths(cells, table.folder) if roles.modality == "image" else _texts(cells, table.folder)
+    return _paths(cells, table.folder) if roles.modality in FILES else _texts(cells, table.folder)
 
 
 def row_names(table: Table, id_column: str | None) -> list[str]:
@@ -61,6 +61,16 @@ def row_names(table: Table, id_column: str | None) -> list[str]:
     if id_column is not None:
         return [str(cell) for cell in table.columns[id_column]]
     return [f"row {number}" for number in table.numbers]
+
+
+def file_names(table: Table, roles: Roles) -> list[str] | None:
+    """n names of files as the table writes them, "" for none; None where its items are no files."""
+    if roles.modality == "table":
+        return None
+    cells = table.columns[roles.inputs[0]]
+    if roles.modality not in FILES and not _are_text_files(cells):
+        return None
+    return ["" if cell is None else readable(str(cell)) for cell in cells]
 
 
 def skipped_rows(reasons: dict[int, str], names: Sequence[str], bad: Iterable[Skipped] = ()) -> tuple[Skipped, ...]:
@@ -142,8 +152,7 @@ def _texts(cells: Sequence[Cell], folder: Path) -> Contents:
     """Texts as they stand; where every cell names a .txt file, the files' texts."""
     reasons: dict[int, str] = {}
     texts: list[str] = []
-    there = [cell for cell in cells if cell is not None]
-    files = bool(there) and all(isinstance(c, str) and c.lower().endswith(".txt") and "\n" not in c for c in there)
+    files = _are_text_files(cells)
     for i, cell in enumerate(cells):
         text = "" if cell is None else str(cell)
         if not text.strip():
@@ -155,6 +164,12 @@ def _texts(cells: Sequence[Cell], folder: Path) -> Contents:
                 reasons[i] = f"{text}: {failed}"
         texts.append(text)
     return Contents(texts, reasons)
+
+
+def _are_text_files(cells: Sequence[Cell]) -> bool:
+    """True where every cell that is not missing names a .txt file."""
+    there = [cell for cell in cells if cell is not None]
+    return bool(there) and all(isinstance(c, str) and c.lower().endswith(".txt") and "\n" not in c for c in there)
 
 
 def _text_of(name: str, folder: Path) -> str:

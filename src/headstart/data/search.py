@@ -9,13 +9,29 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from headstart.data.dataset import Modality
 from headstart.errors import DataError
 
-READ_SUFFIXES = frozenset((".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-UNREAD_SUFFIXES = frozenset((".avif", ".heic", ".heif", ".jxl"))  # images too, which no reader here takes
-IMAGE_SUFFIXES = READ_SUFFIXES | UNREAD_SUFFIXES
-TEXT_SUFFIXES = frozenset((".txt",))
-SUFFIXES = {"image": READ_SUFFIXES, "text": TEXT_SUFFIXES}
+# By modality, the likelier first: the suffixes that a reader here takes. Sounds: what libsndfile reads.
+SUFFIXES: dict[Modality, frozenset[str]] = {
+    "image": frozenset(
+        (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+    ),
+    "sound": frozenset((
+        ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".sph",
+        ".voc", ".w64", ".wav", ".wave",
+    )),
+    "text": frozenset((".txt",)),
+}  # fmt: skip
+# Images and sounds too, which no reader here takes, and what to do about them.
+UNREAD_SUFFIXES: dict[Modality, frozenset[str]] = {
+    "image": frozenset((".avif", ".heic", ".heif", ".jxl")),
+    "sound": frozenset((
+        ".3gp", ".aac", ".ac3", ".amr", ".ape", ".m4a", ".m4b", ".mka", ".ra", ".weba", ".webm", ".wma", ".wv",
+    )),
+}  # fmt: skip
+_CONVERT = {"image": "convert them to .png or .jpg", "sound": "convert them to .wav or .flac, with ffmpeg for one"}
+_MODALITY = {suffix: modality for modality, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 
 @dataclass
@@ -30,7 +46,7 @@ class Found:
         loops: links back to a folder already searched.
     """
 
-    paths: dict[str, list[str]] = field(default_factory=lambda: {"image": [], "text": []})
+    paths: dict[Modality, list[str]] = field(default_factory=lambda: {modality: [] for modality in SUFFIXES})
     others: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
     dangling: list[str] = field(default_factory=list)
@@ -115,9 +131,19 @@ def why_not_a_file(path: str) -> str:
 
 
 def unread_notes(suffixes: Iterable[str]) -> list[str]:
-    """What is said where some of these are of images that no reader here takes."""
-    unread = sorted(UNREAD_SUFFIXES.intersection(suffixes))
-    return [f"{', '.join(unread)} images cannot be read here: convert them to .png or .jpg"] if unread else []
+    """What is said where some of these are of images or sounds that no reader here takes."""
+    there = set(suffixes)
+    unread = {modality: sorted(known & there) for modality, known in UNREAD_SUFFIXES.items()}
+    return [
+        f"{', '.join(some)} {modality}s cannot be read here: {_CONVERT[modality]}"
+        for modality, some in unread.items()
+        if some
+    ]
+
+
+def count_of(count: int, modality: Modality) -> str:
+    """ "1 image file", "3 sound files"."""
+    return f"{count} {modality} file{'' if count == 1 else 's'}"
 
 
 def readable(name: str) -> str:
@@ -143,7 +169,7 @@ def _enter(folder: str, seen: set[tuple[int, int]]) -> bool:
 
 def _file(entry: os.DirEntry[str], found: Found) -> None:
     suffix = os.path.splitext(entry.name)[1].lower()
-    modality = "image" if suffix in READ_SUFFIXES else "text" if suffix in TEXT_SUFFIXES else None
+    modality = _MODALITY.get(suffix)
     if modality is None:
         found.others[suffix or "no extension"] += 1
     elif entry.is_file():

@@ -17,8 +17,8 @@ Indices = NDArray[np.int64]
 
 
 def split_notes(data: Dataset, target: Target, split: Sequence[Fold], *, grouped: bool) -> tuple[str, ...]:
-    """All that is said of a split: of time, and of the classes that it does not check."""
-    return (*time_notes(data, split), *unchecked_notes(target, split, grouped=grouped))
+    """All that is said of a split: of time, of groups tested one by one, and of the classes that it does not check."""
+    return (*time_notes(data, split), *alone_notes(data, split), *unchecked_notes(target, split, grouped=grouped))
 
 
 def time_field(data: Dataset, split: Sequence[Fold]) -> dict[str, str | int] | None:
@@ -46,6 +46,17 @@ def time_notes(data: Dataset, split: Sequence[Fold]) -> tuple[str, ...]:
     if neither:
         notes.append(f"{neither} are neither, as their groups are tested")
     return ("; ".join(notes),)
+
+
+def alone_notes(data: Dataset, split: Sequence[Fold]) -> tuple[str, ...]:
+    """What is said where each group is tested in a fold of its own; nothing of another split."""
+    if data.groups is None or data.times is not None:
+        return ()
+    tested = [np.unique(data.groups[fold.test]) for fold in split]
+    distinct = len(np.unique(data.groups))
+    if distinct != len(split) or any(len(groups) != 1 for groups in tested):
+        return ()
+    return (f"{distinct} folds: each of the {distinct} groups is tested by what was learned from the others",)
 
 
 def _earliest(times: NDArray[np.float64], start: NDArray[np.bool_], tested: NDArray[np.bool_]) -> str:
@@ -83,11 +94,11 @@ def unchecked_notes(target: Target, split: Sequence[Fold], *, grouped: bool) -> 
     return (f"{len(names)} {kind} never learned where tested{why}{so}: {some(names)}",)
 
 
-def refuse_uncheckable(target: Target, groups: Indices, column: str) -> None:
+def refuse_uncheckable(target: Target, groups: Indices, named: str) -> None:
     """Raise DataError where each class is in one group only: what is tested could then never have been learned.
 
     Args:
-        column: the name of the column of groups.
+        named: what the groups are, in words: "column 'patient'".
     """
     if not target.exclusive or len(np.unique(groups)) < 2:
         return
@@ -95,8 +106,8 @@ def refuse_uncheckable(target: Target, groups: Indices, column: str) -> None:
     pairs = np.unique(np.column_stack((codes, groups)), axis=0)
     if len(pairs) == len(np.unique(codes)):
         raise DataError(
-            f"each of the {len(pairs)} classes is in one group of column {column!r} only, so none can be both learned "
-            f"and checked: name another column with --group, or none with --group none"
+            f"each of the {len(pairs)} classes is in one group of {named} only, so none can be both learned and "
+            f"checked: name another with --group, or none with --group none"
         )
 
 

@@ -13,6 +13,9 @@ from headstart.tasks import Target
 
 Indices = NDArray[np.int64]
 
+FOLDS, MOST_FOLDS = 5, 10
+FEW = 100  # items, up to which MOST_FOLDS cost little and leave more to learn from
+
 
 @dataclass(frozen=True, eq=False)
 class Fold:
@@ -70,6 +73,17 @@ def folds(
         of = "" if groups is None else f" in {parts} groups"
         raise DataError(f"{n} items{of} cannot be split so that two are left to learn from: give more")
     return out
+
+
+def usual_folds(n: int, groups: Indices | None = None) -> int:
+    """How many folds n items are cut into: FOLDS, or MOST_FOLDS where they are few.
+
+    Up to MOST_FOLDS groups (the speakers of a study, the folds that a data set comes with) are tested one by one, each
+    by what was learned from all others, rather than some of them together.
+    """
+    usual = MOST_FOLDS if n <= FEW else FOLDS
+    parts = 0 if groups is None else len(np.unique(groups))
+    return parts if usual < parts <= MOST_FOLDS else usual
 
 
 def holdout(target: Target, fraction: float, *, groups: Indices | None = None, seed: int = 0) -> Fold:

@@ -1,0 +1,61 @@
+"""What readers of transcribed speech hand over: rows, as they stand there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.data.dataset import Skipped
+
+# What soundfile reads, and what people have besides: the second are refused with a reason when they are opened.
+SOUND_SUFFIXES = frozenset(
+    (
+        ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav",
+        ".aac", ".amr", ".m4a", ".mp4", ".sph", ".webm", ".wma",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recording, or what should be one.
+
+    Attributes:
+        id: its name.
+        path: the file; None where there is none.
+        text: as written.
+        group: its group's name; "" for none.
+        reason: why it cannot be used; "" where it may be.
+    """
+
+    id: str
+    path: Path | None
+    text: str
+    group: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """All rows of a data set.
+
+    Attributes:
+        folder: what relative names start from.
+        group: what the groups are, in words; "" where there are none.
+        root: the folder that was given, whose every sound should be among the rows; None for a table.
+        bad: rows that could not be read at all.
+    """
+
+    name: str
+    folder: Path
+    rows: tuple[Row, ...]
+    group: str = ""
+    root: Path | None = None
+    bad: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def is_sound(name: str) -> bool:
+    """True for a name that ends as a sound file's does; hidden files are none."""
+    return os.path.splitext(name.strip())[1].lower() in SOUND_SUFFIXES and not os.path.basename(name).startswith(".")
