@@ -1,7 +1,7 @@
 """Weights that move, against weights that do not, and against how others move them.
 
     python benchmarks/tuning.py speed [--peer none|fastai|timm] [--python PEER_PYTHON]
-    python benchmarks/tuning.py gain pneumonia|pneumonia-few|solar|solar-few|blood|hymenoptera [--seeds 3]
+    python benchmarks/tuning.py gain pneumonia|pneumonia-600|pneumonia-few|solar|solar-few|blood|hymenoptera [--seeds 3]
 
 `speed`: epochs a second of last-stages on activations cached on disk, the trunk's pass over all views told apart; with
 a peer, the same layers of the same EfficientNet-Lite0 on the same images and processor, in a process of its own. Solar
@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from common import DATA, ROOT, machine, need, run
 
-CHOICES = ("pneumonia", "pneumonia-few", "solar", "solar-few", "blood", "hymenoptera")
-FEW = {"pneumonia-few": 100, "solar-few": 200, "blood": 60}
+CHOICES = ("pneumonia", "pneumonia-600", "pneumonia-few", "solar", "solar-few", "blood", "hymenoptera")
+FEW = {"pneumonia-600": 600, "pneumonia-few": 100, "solar-few": 200, "blood": 60}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,18 +7,25 @@ from collections.abc import Iterable
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from headstart.errors import OptionError
 from headstart.model.model import Model
-from headstart.model.packing import load
 from headstart.progress import SILENT, Progress
+from headstart.speech.transcriber import Transcriber
 from headstart.workflow import CurveOptions, FitOptions
 from headstart.workflow import curve as run_curve
 from headstart.workflow import fit as run
+from headstart.workflow.saved import load
+from headstart.workflow.transcription import transcribe
+from headstart.workflow.transcription_options import TranscriptionOptions
 
 
-def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model:
+@overload
+def fit(data: Any, *, progress: Progress = ..., task: Literal["transcribe"], **options: Any) -> Transcriber: ...
+@overload
+def fit(data: Any, *, progress: Progress = ..., **options: Any) -> Model: ...
+def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model | Transcriber:
     """Learn from labelled data and prove what transfer brought.
 
     Args:
@@ -26,7 +33,8 @@ def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model:
         progress: who is told of long work; silent by default.
         options: the fields of `headstart.workflow.FitOptions`: out, source (a name or several), strategy, budget
             (seconds), modality, task, input, label (a column, or several of 0 and 1), group, time, seed, balance,
-            cache.
+            cache. With task "transcribe" those of `headstart.workflow.transcription_options.TranscriptionOptions`: out,
+            source, language, budget, input, label, group, seed.
 
     Returns:
         The model, loaded from the artefact that the fit wrote; `model.save(path)` keeps it.
@@ -39,7 +47,11 @@ def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model:
         >>> model.predict(["new.jpg"])[0]["label"]  # doctest: +SKIP
         'wren'
     """
-    result = run(data, FitOptions(**_checked(FitOptions, options)), progress)
+    if options.get("task") == "transcribe":
+        rest = {name: value for name, value in options.items() if name != "task"}
+        result = transcribe(data, TranscriptionOptions(**_checked(TranscriptionOptions, rest)), progress)
+    else:
+        result = run(data, FitOptions(**_checked(FitOptions, options)), progress)
     model = load(result.path)
     model.report = result.report
     model.owners += (result,)
@@ -74,10 +86,10 @@ def _checked(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         OptionError: one that is unknown, or of another type.
     """
-    for singular, plural in (("source", "sources"), ("strategy", "strategies")):
-        if singular in options:
-            options[plural] = _several(singular, options.pop(singular))
     known = [field.name for field in fields(kind)]
+    for singular, plural in (("source", "sources"), ("strategy", "strategies")):
+        if singular in options and plural in known:
+            options[plural] = _several(singular, options.pop(singular))
     unknown = [name for name in options if name not in known]
     if unknown:
         near = [f"{name!r} (did you mean {hit!r}?)" for name in unknown for hit in get_close_matches(name, known, n=1)]

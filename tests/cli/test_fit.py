@@ -92,6 +92,28 @@ def test_words_are_those_of_the_layers_below() -> None:
     assert module.MODALITIES == MODALITIES
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--group", "speaker=_(", "is no regular expression: missing )"),
+        ("--label", "=x", "expected a column, or NAME=REGEX"),
+        ("--group", r"speaker=_(\d+)_", "finds nothing in '0_ann_1.wav' and 1 more"),
+        ("--group", "speaker", "names a column"),
+        ("--modality", "sound", "no class folders, but 2 sound files"),
+    ],
+)
+def test_what_cannot_be_read_off_the_names_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:
+    for name in ("0_ann_1.wav", "1_bob_1.wav"):
+        (tmp_path / name).touch()
+    label = [] if option in ("--label", "--modality") else ["--label", r"digit=^(\d)_"]
+    assert main(["fit", str(tmp_path), *label, option, value]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+
+
 def test_the_help_names_every_strategy(capsys: pytest.CaptureFixture[str]) -> None:
     main(["fit", "--help"])
     words = capsys.readouterr().out.replace(",", " ").replace("(", " ").replace(")", " ").split()

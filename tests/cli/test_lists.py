@@ -41,7 +41,7 @@ def test_evaluate(stand_in: StandIn, capsys: Captured) -> None:
         seen.append((data, options))
         return report
 
-    stand_in("headstart.model", load=lambda path: SimpleNamespace(evaluate=evaluate))
+    stand_in("headstart.workflow.saved", load=lambda path: SimpleNamespace(evaluate=evaluate))
     assert main(["evaluate", "m.headstart", "birds", "--label", "l", "--input", "i", "--group", "g", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["metrics"]["log_loss"] == {"value": 0.24, "low": None, "high": None}
@@ -182,7 +182,7 @@ def engines(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     stand_in(
         "headstart.sources.catalogue",
         open_source=open_source,
-        default_sources=lambda modality: {"image": ("lite0",), "text": ()}[modality],
+        default_sources=lambda modality: {"image": ("lite0",), "text": (), "sound": ("tiny",)}[modality],
     )
     return opened
 
@@ -202,9 +202,9 @@ def test_engines(engines: list[str], capsys: Captured) -> None:
 
 def test_engines_bench(engines: list[str], capsys: Captured) -> None:
     assert main(["engines", "--bench"]) == 0
-    assert engines == ["lite0"]
+    assert engines == ["lite0", "tiny"]
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if "◀" in line] == [lines[3]]
+    assert [line for line in lines if "◀" in line] == [lines[3], lines[9]]
     assert lines[3].split() == ["openvino", "bf16", "2", "x", "1", "168", "0.9999", "-", "-", "◀"]
     assert lines[4].endswith("70.0  cosine 0.9 is below 0.99")
     assert main(["engines", "--bench", "--source", "a", "--source", "b", "--json"]) == 0

@@ -30,7 +30,7 @@ def install(stand_in: Callable[..., None]) -> Install:
             seen.append(path)
             return SimpleNamespace(predict_iter=predict_iter)
 
-        stand_in("headstart.model", load=load)
+        stand_in("headstart.workflow.saved", load=load)
         return seen
 
     return with_answers

@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.cli.fit import MODALITIES, TASKS
 from headstart.cli.output import Output
-from headstart.cli.parsing import new_command
+from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, new_command
 from headstart.cli.tables import metric, table
 
 _DESCRIPTION = """\
@@ -58,8 +58,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--modality", choices=MODALITIES, help="what the items are")
     parser.add_argument("--task", choices=TASKS, help="what is to be learned")
     parser.add_argument("--input", metavar="COLUMN", help="the table's column of texts or paths")
-    parser.add_argument("--label", metavar="COLUMN", help="the table's column to predict; several joined by commas")
-    parser.add_argument("--group", metavar="COLUMN", help="what must not be split, as a patient; none: guess no groups")
+    parser.add_argument("--label", metavar="COLUMN", help=LABEL_HELP)
+    parser.add_argument("--group", metavar="COLUMN", help=GROUP_HELP)
     parser.add_argument("--time", metavar="COLUMN", help="when it was: the latest items are held out")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the split and the draws (default: 0)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep features or trainings on disk")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from headstart.cli.output import Output, one_line
 from headstart.cli.parsing import new_command
@@ -76,10 +76,11 @@ def _measure(references: Sequence[str], out: Output) -> list[dict[str, Any]]:
     """
     from headstart.engines.choose import adopt, measure
     from headstart.errors import EngineError
+    from headstart.sources.base import Modality
     from headstart.sources.catalogue import default_sources, open_source
 
     progress = out.progress()
-    names = references or [*default_sources("image"), *default_sources("text")]
+    names = references or [name for modality in get_args(Modality) for name in default_sources(modality)]
     bench = []
     for source in [open_source(name, progress=progress) for name in names]:
         rows = measure(source, every=True, progress=progress)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headstart.cli.output import Output
-from headstart.cli.parsing import new_command
+from headstart.cli.parsing import OFF_NAMES, new_command
 from headstart.cli.tables import metric, table
 
 # Confusion matrices of more classes do not fit a terminal; --json has them.
@@ -18,6 +18,7 @@ Score a model on labelled data that took no part in its fit: every metric with i
 """
 _EXAMPLES = """\
   headstart evaluate birds.headstart birds-2025/
+  headstart evaluate digits.headstart recordings/ --label 'digit=^(\\d+)_'
   headstart evaluate reviews.headstart held-out.csv --label stars --json
 """
 
@@ -30,14 +31,14 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("model", metavar="MODEL", help="a .headstart file")
     parser.add_argument("data", metavar="DATA", help="labelled data, as for fit")
-    parser.add_argument("--label", metavar="COLUMN", help="the table's column of true labels")
+    parser.add_argument("--label", metavar="COLUMN", help=f"the table's column of true labels; {OFF_NAMES}")
     parser.add_argument("--input", metavar="COLUMN", help="the table's column of texts or paths")
-    parser.add_argument("--group", metavar="COLUMN", help="what is not independent, as a patient: wider intervals")
+    parser.add_argument("--group", metavar="COLUMN", help=f"what is not independent: wider intervals; {OFF_NAMES}")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Evaluate, then print the scores."""
-    from headstart.model import load
+    from headstart.workflow.saved import load
 
     model = load(args.model)
     report = model.evaluate(args.data, label=args.label, input=args.input, group=args.group, progress=out.progress())

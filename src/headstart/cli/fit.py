@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cli.output import Output
-from headstart.cli.parsing import duration, new_command
+from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, duration, new_command
 from headstart.cli.tables import decimals, metric, seconds, size, table
 
 # The words of headstart.tasks and headstart.data, which import NumPy; a test compares them.
 TASKS = ("binary", "multiclass", "multilabel", "regression")
-MODALITIES = ("image", "text", "table")
+TRANSCRIBE = "transcribe"
+MODALITIES = ("image", "text", "sound", "table")
 
 _SKIPPED_SHOWN = 5
 _TITLES = {"samples_f1": "sample F1", "r2": "R2", "balanced_accuracy": "balanced accuracy"}
@@ -21,8 +22,9 @@ _LOSSES = {"r2": "rmse", "balanced_accuracy": "balanced_log_loss"}
 _DESCRIPTION = """\
 Learn from labelled data, prove on the same folds what transfer brought, and save one model file.
 
-DATA is a folder of class folders (images or .txt), or a table (.csv .tsv .parquet .jsonl) of texts, of paths to
-images, or of numbers. Modality, task and columns are inferred and said; the options override them.
+DATA is a folder of class folders (images, sounds or .txt), or a table (.csv .tsv .parquet .jsonl) of texts, of paths
+to images or sounds, or of numbers. Modality, task and columns are inferred and said; the options override them.
+--group 'speaker=_(\\w+)_' reads groups off the files' names: what the pattern's first (...) matches; so does --label.
 
 Strategies: frozen (all of frozen-ridge, frozen-kernel, frozen-logistic, frozen-weighted, frozen-means, frozen-knn)
 learns a head on what a source says.
@@ -37,6 +39,9 @@ _EXAMPLES = """\
   headstart fit reviews.csv --input text --label stars --task multiclass
   headstart fit scans/ --group patient --budget 5m --out scans.headstart
   headstart fit scans/ --strategy last-stages
+  headstart fit clips/ --group 'speaker=_(\\w+)_'
+  headstart fit recordings/ --label 'digit=^(\\d+)_' --group 'speaker=_(\\w+)_'
+  headstart fit calls.csv --task transcribe --language es --group speaker
   headstart fit birds/ --source efficientnet_lite2 --strategy frozen-ridge --json
 """
 _KEPT = "what was embedded is in the cache, so the same command goes on from there; an older model file is untouched"
@@ -64,10 +69,11 @@ def add_parser(commands: Any) -> None:
         "--budget", metavar="TIME", type=duration, help="also move weights, and stop trying more after 90s, 5m, 1h"
     )
     parser.add_argument("--modality", choices=MODALITIES, help="what the items are")
-    parser.add_argument("--task", choices=TASKS, help="what is to be learned")
+    parser.add_argument("--task", choices=(*TASKS, TRANSCRIBE), help="what is to be learned")
+    parser.add_argument("--language", metavar="CODE", help="with --task transcribe: what is spoken, as en, es, fr")
     parser.add_argument("--input", metavar="COLUMN", help="the table's column of texts or paths")
-    parser.add_argument("--label", metavar="COLUMN", help="the table's column to predict; several joined by commas")
-    parser.add_argument("--group", metavar="COLUMN", help="what must not be split, as a patient; none: guess no groups")
+    parser.add_argument("--label", metavar="COLUMN", help=LABEL_HELP)
+    parser.add_argument("--group", metavar="COLUMN", help=GROUP_HELP)
     parser.add_argument("--time", metavar="COLUMN", help="when it was: later items are never used to predict earlier")
     parser.add_argument("--balance", action="store_true", help="let every class count the same")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of folds and fits (default: 0)")
@@ -76,6 +82,10 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Fit, then print the report."""
+    if args.task == TRANSCRIBE:
+        from headstart.cli.transcription import fit_transcriber
+
+        return fit_transcriber(args, out)
     from headstart.workflow import FitOptions, fit
 
     options = FitOptions(

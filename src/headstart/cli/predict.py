@@ -15,11 +15,14 @@ from headstart.cli.tables import decimals, percent
 _DESCRIPTION = """\
 Predict items with a model that fit saved. Needs no torch, no hub, and no cache.
 
-An INPUT is a file, a folder or a table of paths (images); a text, a .txt file or a table (texts); a table (numbers).
+An INPUT is a file, a folder or a table of paths (images, sounds); a text, a .txt file or a table (texts); a table
+(numbers).
 "-" reads one input a line from stdin.
 """
 _EXAMPLES = """\
   headstart predict birds.headstart new.jpg more/*.jpg
+  headstart predict coughs.headstart night.wav clips/
+  headstart predict dictation.headstart memo.mp3 --json
   headstart predict reviews.headstart "arrived late, but it works"
   cut -f 2 inbox.tsv | headstart predict reviews.headstart - --json
 """
@@ -37,7 +40,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Predict, printing each item as it comes; 2 if not one could be predicted."""
-    from headstart.model import load
+    from headstart.workflow.saved import load
 
     model = load(args.model)
     inputs = with_stdin(args.inputs)
@@ -51,7 +54,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         elif failed:
             out.warn(f"{shown(item['input'])}: {item['error']}")
         else:
-            out.lines([f"{shown(item['input']):<{width}}  {describe(item)}"])
+            out.lines([f"{shown(item['input']):<{width}}  {describe(item)}", *parts(item)])
     if bad or not good:
         out.warn(f"{bad} of {good + bad} items could not be predicted" if bad else "there was nothing to predict")
     return 0 if good else 2
@@ -75,11 +78,22 @@ def shown(given: str) -> str:
 
 
 def describe(item: Mapping[str, Any]) -> str:
-    """A prediction for people: "wren  98.2 %"."""
+    """A prediction for people: "wren  98.2 %"; of speech, "Thank you.  96.0 %", or its length where `parts` follow."""
+    if "text" in item:
+        text = f"{item['seconds']:.0f} s" if parts(item) else item["text"] or "(nothing said)"
+        return f"{visible(text)}  {percent(item['confidence'])}"
     label, probability = item["label"], item.get("probability")
     if isinstance(label, (list, tuple)):
         label = ", ".join(map(str, label)) or "(no label)"
     elif isinstance(label, float):
         label = decimals(label)
-    parts = [str(label), *([] if probability is None else [percent(probability)])]
-    return "  ".join([*parts, *(["unknown"] if item.get("unknown") else [])])
+    told = [str(label), *([] if probability is None else [percent(probability)])]
+    return "  ".join([*told, *(["unknown"] if item.get("unknown") else [])])
+
+
+def parts(item: Mapping[str, Any]) -> list[str]:
+    """The segments of a transcript that has several, a line each: from, to (seconds), text."""
+    segments = item.get("segments", ())
+    if len(segments) < 2:
+        return []
+    return [f"  {part['start']:8.2f} {part['end']:8.2f}  {visible(part['text'])}" for part in segments]

@@ -11,7 +11,8 @@ from headstart.cli.lines import visible
 
 _BYTES = ("bytes", "kB", "MB", "GB", "TB")
 # Metrics that are shares, shown in points of 100; the others are shown as they are.
-_SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "samples_f1", "auc", "map", "f1", "precision", "recall"}
+_SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "samples_f1", "auc", "map", "f1", "precision", "recall",
+           "word_error_rate", "character_error_rate"}  # fmt: skip
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

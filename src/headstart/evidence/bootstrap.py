@@ -59,11 +59,21 @@ def loss_intervals(
 def balanced_loss(target: Target, probabilities: Floats, units: Units, seed: int) -> Interval:
     """The balanced log loss with its BCa interval: sum_i w_i l_i / sum_i w_i, resampled as the ratio that it is."""
     loss, weights = item_losses(target, probabilities)["log_loss"], class_weights(target)
-    value = float(np.average(loss, weights=weights))
+    return ratio_interval(weights * loss, weights, units, seed)
+
+
+def ratio_interval(above: Floats, below: Floats, units: Units, seed: int) -> Interval:
+    """sum above / sum below with its BCa interval, both (n,) resampled together; without one for a single unit.
+
+    Args:
+        below: not negative, and positive in sum.
+    """
+    value = float(above.sum() / below.sum())
     if len(units) < 2:
         return Interval(value, math.nan, math.nan)
-    weighted, sizes = _replicate_means(np.column_stack([weights * loss, weights]), units, seed).T  # each (B,)
-    return _bca(value, weighted / sizes, weights * (loss - value), units)
+    above_means, below_means = _replicate_means(np.column_stack([above, below]), units, seed).T  # each (B,)
+    there = below_means > 0
+    return _bca(value, above_means[there] / below_means[there], above - value * below, units)
 
 
 def ece_interval(target: Target, probabilities: Floats, units: Units, seed: int) -> Interval:

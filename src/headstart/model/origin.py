@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from headstart.archive.container import is_odd
 from headstart.errors import StorageError
 
 _BLOCK = 1 << 20
@@ -49,6 +50,29 @@ class Origin:
         finally:
             if self._held is None:
                 os.close(descriptor)
+
+    def copy(self, goal: Path) -> Path:
+        """Write the file's bytes to `goal`, whole or not at all.
+
+        Raises:
+            StorageError: the disk is full, the folder cannot be written, or there is a device or a pipe.
+        """
+        if is_odd(goal):
+            raise StorageError(f"{goal} is neither a file nor free: choose another place")
+        partial = goal.with_name(f".{goal.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.writelines(self.blocks())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, goal)
+        except OSError as error:
+            raise StorageError(
+                f"{goal} cannot be written ({error.strerror}): free some room or choose another place"
+            ) from None
+        finally:
+            partial.unlink(missing_ok=True)
+        return goal
 
 
 def _open(path: Path) -> int:

@@ -1,0 +1,88 @@
+"""headstart fit --task transcribe: tune a recogniser on transcribed speech."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headstart.cli.output import Output
+from headstart.cli.tables import points, seconds, size, table
+from headstart.errors import OptionError
+
+_SKIPPED_SHOWN = 5
+# Options of other tasks, with what they are when they are not given.
+_OTHERS: dict[str, Any] = {"strategy": [], "modality": None, "time": None, "balance": False, "no_cache": False}
+_INTERRUPTED = 130
+
+
+def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
+    """Fit, then print the report.
+
+    Raises:
+        OptionError: an option that other tasks have.
+    """
+    from headstart.cli.fit import default_out
+    from headstart.workflow.transcription import transcribe
+    from headstart.workflow.transcription_options import TranscriptionOptions
+
+    odd = [f"--{name.replace('_', '-')}" for name, usual in _OTHERS.items() if getattr(args, name) != usual]
+    if odd:
+        raise OptionError(f"{', '.join(odd)}: of no meaning with --task transcribe; leave it out")
+    if len(args.source) > 1:
+        raise OptionError(f"--source was given {len(args.source)} times; --task transcribe takes one recogniser")
+    options = TranscriptionOptions(
+        out=args.out or default_out(args.data),
+        source=args.source[0] if args.source else None,
+        language=args.language,
+        budget=args.budget,
+        input=args.input,
+        label=args.label,
+        group=args.group,
+        seed=args.seed,
+    )
+    progress = out.progress()
+    result = transcribe(args.data, options, progress)
+    if out.json:
+        out.document(result.report)
+    else:
+        out.lines(note for note in result.report["notes"] if note not in progress.said)
+        out.lines(describe(result.report))
+        out.lines([f"saved {result.path} ({size(result.path.stat().st_size)})"])
+    if result.interrupted:
+        out.warn("interrupted: the best recogniser so far was kept; the same command goes on from there")
+    return _INTERRUPTED if result.interrupted else 0
+
+
+def describe(report: Mapping[str, Any]) -> Iterator[str]:
+    """The report as lines for people."""
+    skipped = report["skipped"]
+    if skipped:
+        named = "; ".join(f"{one['id']} ({one['reason']})" for one in skipped[:_SKIPPED_SHOWN])
+        rest = f"; and {len(skipped) - _SKIPPED_SHOWN} more" if len(skipped) > _SKIPPED_SHOWN else ""
+        yield f"skipped {len(skipped)}: {named}{rest}"
+    rows = [
+        [
+            f"{one['source']} · {one['strategy']}",
+            _rate(one["metrics"]["word_error_rate"])
+            + ("  ◀" if one["strategy"] == report["chosen"]["strategy"] else ""),
+            points(one["metrics"]["character_error_rate"]["value"]),
+            seconds(one["seconds"]),
+        ]
+        for one in report["candidates"]
+    ]
+    yield from table(["recogniser", "word error rate, % (95 % interval)", "characters, %", "time"], rows, right=(2, 3))
+    yield report["verdict"]["text"]
+    if report["words"]:
+        yield from _words(report["words"])
+
+
+def _words(changed: Mapping[str, Any]) -> Iterator[str]:
+    for kind, said in (("improved", "words improved"), ("worse", "words got worse")):
+        top = ", ".join(f"{word} ({count})" for word, count in changed[f"top_{kind}"])
+        yield f"{said}: {changed[kind]}{': ' * bool(top)}{top}"
+
+
+def _rate(interval: Mapping[str, Any]) -> str:
+    value, low, high = (points(interval[key]) for key in ("value", "low", "high"))
+    return value if interval["low"] is None else f"{value}  [{low}, {high}]"

@@ -1,0 +1,95 @@
+"""What a recogniser learns from: encoder states beside the tokens of a transcript, in padded batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.speech.checkpoint import Checkpoint
+from headstart.speech.states import STATES_A_SECOND
+
+MARGIN = 3.0  # seconds of silence after a clip that are learned with it; see benchmarks/speech.py
+
+
+class Clips(Protocol):
+    """Encoder states by position, as `States` has them.
+
+    Attributes:
+        seconds: (n,) float64, the length of each clip.
+    """
+
+    seconds: NDArray[np.float64]
+
+    def __getitem__(self, i: int) -> NDArray[np.float32]:
+        """(positions, width) float32 of clip i."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """b examples.
+
+    Attributes:
+        tokens: (b, t) int64, what the decoder is given: prompt, text, padding.
+        labels: (b, t) int64, what follows each token; -1 where that is not learned: in the prompt, in padding.
+        states: (b, p, width) float32, padded.
+        there: (b, p) bool, False where a state is padding.
+    """
+
+    tokens: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    states: NDArray[np.float32]
+    there: NDArray[np.bool_]
+
+
+class Examples:
+    """n clips with their transcripts; texts are learned as they were written.
+
+    Attributes:
+        reasons: position of each example that cannot be learned from -> why.
+        lengths: (n,) int64, encoder positions that are learned with each.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, states: Clips, texts: Sequence[str], language: str) -> None:
+        tokens, most = checkpoint.tokens, checkpoint.dimensions.text_positions
+        self._states, self._end = states, tokens.end
+        self._prompt = tokens.prompt(language)
+        self._texts = [tokens.encode(text) for text in texts]
+        self.reasons = {
+            i: f"its transcript has {len(ids)} tokens; with the prompt at most {most} fit: cut it into sentences"
+            for i, ids in enumerate(self._texts)
+            if len(self._prompt) + len(ids) + 1 > most
+        }
+        positions = checkpoint.dimensions.positions
+        wanted = [math.ceil((s + MARGIN) * STATES_A_SECOND) for s in states.seconds]
+        self.lengths = np.minimum(np.array(wanted, np.int64), positions)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def ids(self, i: int) -> list[int]:
+        """The tokens of transcript i."""
+        return self._texts[i]
+
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        """The examples at positions `rows`, padded to the longest."""
+        whole = [[*self._prompt, *self._texts[i], self._end] for i in rows]
+        t = max(map(len, whole)) - 1
+        p = int(self.lengths[rows].max())
+        tokens = np.full((len(rows), t), self._end, np.int64)
+        labels = np.full((len(rows), t), -1, np.int64)
+        states = None
+        there = np.arange(p)[None, :] < self.lengths[rows][:, None]  # (b, p)
+        for k, (i, ids) in enumerate(zip(rows, whole, strict=True)):
+            tokens[k, : len(ids) - 1] = ids[:-1]
+            labels[k, len(self._prompt) - 1 : len(ids) - 1] = ids[len(self._prompt) :]
+            own = self._states[int(i)][: self.lengths[i]]
+            if states is None:
+                states = np.zeros((len(rows), p, own.shape[1]), np.float32)
+            states[k, : len(own)] = own
+        assert states is not None
+        return Batch(tokens, labels, states, there)

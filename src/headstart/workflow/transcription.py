@@ -1,0 +1,181 @@
+"""`headstart fit --task transcribe`: does a recogniser hear this speech better when its decoder is moved on it?
+
+The untouched recogniser is the baseline, and is saved first. Then it is tuned in folds: a fold's clips are heard by a
+decoder that learned from the others and stopped where part of those others, held out, told it to. Where the paired
+interval of the gain clears zero, one more training on everything ships; else nothing moves.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.dataset import Skipped
+from headstart.data.transcripts import Transcripts, read_transcripts
+from headstart.errors import DataError
+from headstart.evidence.word_errors import Errors, count_errors
+from headstart.optional import has, install_line
+from headstart.progress import SILENT, Progress
+from headstart.speech.checkpoint import Checkpoint
+from headstart.speech.examples import Examples
+from headstart.speech.opening import open_checkpoint
+from headstart.speech.recogniser import Recogniser
+from headstart.speech.states import States
+from headstart.workflow.clock import Clock
+from headstart.workflow.result import FitResult
+from headstart.workflow.transcription_folds import crossfit, fit_all, why_not
+from headstart.workflow.transcription_options import TranscriptionOptions
+from headstart.workflow.transcription_report import Heard, build_report
+from headstart.workflow.transcription_shipping import Shipping
+
+if TYPE_CHECKING:
+    from headstart.speech.tuning import Recipe
+
+ENGLISH, OTHERS = "whisper_tiny_en", "whisper_base"
+BEAM = 5
+_ASKED = 8  # clips whose language is found out
+
+
+@dataclass(eq=False)
+class Task:
+    """What is learned from, and by what.
+
+    Attributes:
+        spoken: the clips that can be used.
+        kept: their positions among the clips that were encoded.
+        notes: what the user should know.
+    """
+
+    spoken: Transcripts
+    kept: NDArray[np.int64]
+    checkpoint: Checkpoint
+    language: str
+    states: States
+    options: TranscriptionOptions
+    progress: Progress
+    beam: int = BEAM
+    notes: list[str] = field(default_factory=list)
+
+    def transcribed(self, recogniser: Recogniser, rows: NDArray[np.int64]) -> list[str]:
+        """What is heard in the clips at positions `rows` of `spoken`."""
+        given = (self.states[int(self.kept[i])] for i in rows)
+        with self.progress.bar("hear", self.checkpoint.name, len(rows), "clips") as bar:
+            texts = []
+            for heard in recogniser.from_states(given, self.language, beam=self.beam):
+                texts.append(heard.text)
+                bar.advance()
+        return texts
+
+    def errors(self, rows: NDArray[np.int64], texts: list[str]) -> Errors:
+        """Against the transcripts of the clips at positions `rows`."""
+        return count_errors([self.spoken.texts[i] for i in rows], texts, self.language)
+
+
+def transcribe(
+    data: Any, options: TranscriptionOptions | None = None, progress: Progress = SILENT, recipe: Recipe | None = None
+) -> FitResult:
+    """Tune a recogniser on transcribed speech, prove what that brought, write the artefact.
+
+    Args:
+        data: as for `read_transcripts`.
+        recipe: how to train; by default `tuning.Recipe()`.
+
+    Raises:
+        InputError: the data, an option or the source cannot be used.
+    """
+    options = options or TranscriptionOptions()
+    clock = Clock()
+    spoken = read_transcripts(data, input=options.input, label=options.label, group=options.group)
+    for note in spoken.notes:
+        progress.say(note)
+    clock.lap("read")
+    task = _task(spoken, options, progress)
+    clock.lap("encode")
+    everything = np.arange(len(task.spoken))
+    started = time.perf_counter()
+    untouched = task.errors(everything, task.transcribed(Recogniser(task.checkpoint), everything))
+    seconds = time.perf_counter() - started
+    clock.lap("untouched")
+    shipping = Shipping(task, clock)
+    heard = [Heard("untouched", untouched, seconds)]
+    result = shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
+    reason = why_not(task)
+    if reason:
+        task.notes.append(reason)
+        progress.say(reason)
+        return shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
+    try:
+        return _tuned(task, heard, shipping, clock, recipe)
+    except KeyboardInterrupt:
+        return shipping.interrupted(result)
+
+
+def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, recipe: Recipe | None) -> FitResult:
+    """Tune in folds; where that pays, on everything."""
+    from headstart.speech.tuning import Recipe
+
+    recipe = recipe or Recipe()
+    everything = np.arange(len(task.spoken))
+    started = time.perf_counter()
+    deadline = None if task.options.budget is None else clock.start + task.options.budget
+    found = crossfit(task, recipe, deadline)
+    clock.lap("tune")
+    if found is None:
+        note = "no time to tune in all folds: the untouched recogniser stays; the same command goes on from there"
+        task.notes.append(note)
+        return shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
+    heard = [*heard, Heard("lora", task.errors(everything, found.texts), time.perf_counter() - started)]
+    report = build_report(task, heard, everything, found.points)
+    if not report["verdict"]["transfer_helps"]:
+        return shipping.ship(task.checkpoint, report)
+    final = fit_all(task, recipe, found, deadline)
+    clock.lap("fit")
+    if final is None:
+        task.notes.append("tuning pays, but there was no time to tune on everything: raise --budget, and it goes on")
+        return shipping.ship(task.checkpoint, build_report(task, heard, everything, found.points, moved=False))
+    return shipping.ship(final, report, strategy="lora")
+
+
+def _task(spoken: Transcripts, options: TranscriptionOptions, progress: Progress) -> Task:
+    """Open the source, encode the clips, leave out what cannot be used."""
+    for module in ("ctranslate2", "jiwer", "whisper_normalizer"):
+        if not has(module):
+            raise DataError(f"transcribing needs {module}, which is not installed: {install_line('speech')}")
+    reference = options.source or (ENGLISH if options.language == "en" else OTHERS)
+    checkpoint = open_checkpoint(reference)
+    if options.language is not None:
+        checkpoint.tokens.check_language(options.language)
+    recogniser = Recogniser(checkpoint)
+    states = States(recogniser, spoken.paths, progress)
+    usable = np.array([i for i in range(len(spoken)) if i not in states.reasons], np.int64)
+    if not len(usable):
+        first = next(iter(states.reasons.items()))
+        raise DataError(f"none of the {len(spoken)} clips can be used: {spoken.ids[first[0]]}: {first[1]}")
+    language = options.language or _language(recogniser, states, usable)
+    notes = []
+    if options.language is None and checkpoint.multilingual:
+        notes.append(
+            f"language {language!r}: what {checkpoint.name} heard in the first clips (--language says another)"
+        )
+        progress.say(notes[-1])
+    examples = Examples(checkpoint, states, spoken.texts, language)
+    reasons = states.reasons | examples.reasons
+    kept = np.array([i for i in usable.tolist() if i not in reasons], np.int64)
+    if not len(kept):
+        raise DataError(f"none of the {len(spoken)} clips can be used: {next(iter(reasons.values()))}")
+    lost = tuple(Skipped(spoken.ids[i], reasons[i]) for i in sorted(reasons))
+    left = replace(spoken.take(kept), skipped=(*spoken.skipped, *lost))
+    return Task(left, kept, checkpoint, language, states, options, progress, notes=notes)
+
+
+def _language(recogniser: Recogniser, states: States, usable: NDArray[np.int64]) -> str:
+    """The language that most of the first clips are in."""
+    if not recogniser.checkpoint.multilingual:
+        return "en"
+    heard = recogniser.from_states((states[int(i)] for i in usable[:_ASKED]), None, beam=1)
+    found = [one.language for one in heard]
+    return max(sorted(set(found)), key=found.count)

@@ -1,0 +1,33 @@
+"""How to fit a recogniser: every option, checked together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.workflow.options import FitOptions
+
+
+@dataclass(frozen=True)
+class TranscriptionOptions:
+    """How to fit.
+
+    Attributes:
+        out: where to write the artefact; None keeps it in a temporary file.
+        source: a recogniser, by name or reference; None for tiny.en where the language is English, else base.
+        language: of all clips, "en"; None to find it out.
+        budget: seconds for the whole fit.
+        input, label, group: the table's columns of paths, transcripts and groups.
+    """
+
+    out: Path | None = None
+    source: str | None = None
+    language: str | None = None
+    budget: float | None = None
+    input: str | None = None
+    label: str | None = None
+    group: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        FitOptions(out=self.out, budget=self.budget, seed=self.seed)  # the same rules

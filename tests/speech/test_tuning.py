@@ -1,0 +1,230 @@
+"""Tuning a small recogniser: the decoder against transformers, batches, what is learned, resuming, and the way back."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.progress import SILENT
+from headstart.speech.checkpoint import Checkpoint
+from headstart.speech.examples import Examples
+from headstart.speech.recogniser import Recogniser
+from headstart.speech.states import States
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("peft")
+pytest.importorskip("ctranslate2")
+
+from headstart.adapt.checkpoint import Shelf  # noqa: E402
+from headstart.adapt.settings import Settings  # noqa: E402
+from headstart.speech.torch_decoder import TorchDecoder  # noqa: E402
+from headstart.speech.tuning import Point, Recipe, least, tune  # noqa: E402
+
+TEXTS = ("One.", "Two!", "three", "Four?", "five", "six", "seven", "eight", "nine", "ten", "Élan", "zwölf")
+RECIPE = Recipe(Settings(epochs=3, batch=4, rate=1e-2, bf16=False), rank=4)
+
+
+@pytest.fixture(scope="module")
+def examples(small: Checkpoint, clips: list[Path]) -> Examples:
+    return Examples(small, States(Recogniser(small), clips, SILENT), TEXTS, "en")
+
+
+def test_the_decoder_is_that_of_transformers(small: Checkpoint) -> None:
+    outputs = pytest.importorskip("transformers.modeling_outputs")
+    from headstart.speech.conversion import to_transformers
+
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(2, 1500, small.dimensions.width, generator=generator)
+    tokens = torch.randint(0, 256, (2, 9), generator=generator)
+    decoder, theirs = TorchDecoder(small), to_transformers(small)
+    with torch.inference_mode():
+        expected = theirs(encoder_outputs=outputs.BaseModelOutput(states), decoder_input_ids=tokens).logits
+        got = decoder.logits(decoder(tokens, states, torch.ones(2, 1500, dtype=torch.bool)))
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_decoder_gives_its_weights_back(small: Checkpoint) -> None:
+    for name, array in TorchDecoder(small).weights().items():
+        np.testing.assert_array_equal(array, small.weights[name].astype(np.float32))
+
+
+def test_padding_changes_nothing(small: Checkpoint, examples: Examples) -> None:
+    decoder = TorchDecoder(small)
+    both, alone = examples.batch(np.array([0, 11])), examples.batch(np.array([0]))
+    with torch.inference_mode():
+        a, b = (
+            decoder(torch.from_numpy(x.tokens), torch.from_numpy(x.states), torch.from_numpy(x.there))
+            for x in (both, alone)
+        )
+    assert both.states.shape[1] > alone.states.shape[1]
+    torch.testing.assert_close(a[:1, : b.shape[1]], b, atol=1e-4, rtol=1e-4)
+
+
+def test_labels_follow_the_prompt_and_end_the_text(small: Checkpoint, examples: Examples) -> None:
+    batch, prompt = examples.batch(np.array([0, 10])), small.tokens.prompt("en")
+    for row, text in enumerate((TEXTS[0], TEXTS[10])):
+        learned = batch.labels[row][batch.labels[row] >= 0].tolist()
+        assert small.tokens.decode(learned[:-1]).strip() == text
+        assert learned[-1] == small.tokens.end
+        assert batch.tokens[row, : len(prompt)].tolist() == prompt
+        first = int(np.flatnonzero(batch.labels[row] >= 0)[0])
+        assert first == len(prompt) - 1
+        np.testing.assert_array_equal(batch.tokens[row, first + 1 : first + len(learned)], learned[:-1])
+
+
+def test_several_languages_have_their_prompt(several: Checkpoint, clips: list[Path]) -> None:
+    examples = Examples(several, States(Recogniser(several), clips[:2], SILENT), TEXTS[:2], "fr")
+    assert examples.batch(np.array([0])).tokens[
+        0, : len(several.tokens.prompt("fr"))
+    ].tolist() == several.tokens.prompt("fr")
+
+
+def test_a_text_too_long_is_named(small: Checkpoint, clips: list[Path]) -> None:
+    examples = Examples(small, States(Recogniser(small), clips[:2], SILENT), ["a" * 90, "b"], "en")
+    assert list(examples.reasons) == [0]
+    assert "cut it into sentences" in examples.reasons[0]
+
+
+def trained(small: Checkpoint, examples: Examples, folder: Path, **given):
+    train, held = np.arange(9), np.arange(9, 12)
+    options = {"seed": 1, "progress": SILENT} | given
+    return tune(small, examples, train, held, RECIPE, Shelf(folder, "k"), **options)
+
+
+def test_training_lowers_the_loss_of_what_it_learns(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+    rows = np.arange(12)
+    recipe = Recipe(Settings(epochs=15, batch=6, rate=2e-2, bf16=False), rank=4)
+    tuned = tune(small, examples, rows, rows, recipe, Shelf(tmp_path, "k"), seed=0, progress=SILENT)
+    assert tuned.losses[tuned.point] < 0.7 * tuned.losses[Point(0, 0.0)]
+    assert tuned.losses[tuned.point] == min(tuned.losses.values())
+
+
+def test_the_weights_are_those_of_the_point(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+    tuned = trained(small, examples, tmp_path)
+    moved = {name for name, array in tuned.weights.items() if (array != small.weights[name].astype(np.float32)).any()}
+    assert moved
+    assert all(name.endswith("/weight") and "/attention/linear_1" not in name for name in moved)
+    decoder = TorchDecoder(small)
+    decoder.put({name: torch.from_numpy(np.array(array)) for name, array in tuned.weights.items()})
+    held = examples.batch(np.arange(9, 12))
+    with torch.inference_mode():
+        hidden = decoder(*(torch.from_numpy(x) for x in (held.tokens, held.states, held.there)))
+        labels = torch.from_numpy(held.labels)
+        loss = torch.nn.functional.cross_entropy(decoder.logits(hidden[labels >= 0]), labels[labels >= 0])
+    assert float(loss) == pytest.approx(tuned.losses[tuned.point], rel=1e-3)
+
+
+def test_half_of_the_way_back(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+    whole = trained(small, examples, tmp_path / "a", until=Point(2, 1.0))
+    half = trained(small, examples, tmp_path / "b", until=Point(2, 0.5))
+    name = "decoder/layer_1/ffn/linear_0/weight"
+    source = small.weights[name].astype(np.float32)
+    np.testing.assert_allclose(half.weights[name] - source, 0.5 * (whole.weights[name] - source), atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+    one, two = (trained(small, examples, tmp_path / folder) for folder in "ab")
+    other = trained(small, examples, tmp_path / "c", seed=2)
+    name = "decoder/layer_0/ffn/linear_0/weight"
+    np.testing.assert_array_equal(one.weights[name], two.weights[name])
+    assert (one.weights[name] != other.weights[name]).any()
+
+
+def test_a_killed_training_goes_on_where_it_was(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+    undisturbed = trained(small, examples, tmp_path / "a")
+
+    class Killed(BaseException):
+        pass
+
+    class Bar:
+        clips = 0
+
+        def advance(self, steps: int = 1, *, cached: bool = False) -> None:
+            Bar.clips += steps
+            if Bar.clips > 9 + 4:  # in the second epoch
+                raise Killed
+
+    class Progress(type(SILENT)):
+        def bar(self, *_: object):
+            from contextlib import nullcontext
+
+            return nullcontext(Bar())
+
+    with pytest.raises(Killed):
+        trained(small, examples, tmp_path / "b", progress=Progress())
+    assert list((tmp_path / "b").iterdir())
+    shutil.copytree(tmp_path / "b", tmp_path / "kept")
+    seen = []
+
+    class Counting:
+        def advance(self, steps: int = 1, *, cached: bool = False) -> None:
+            seen.append((steps, cached))
+
+    class Watch(type(SILENT)):
+        def bar(self, *_: object):
+            from contextlib import nullcontext
+
+            return nullcontext(Counting())
+
+    resumed = trained(small, examples, tmp_path / "b", progress=Watch())
+    assert seen[0][1]
+    assert sum(steps for steps, cached in seen if not cached) == 18  # two of three epochs of nine clips
+    assert resumed.losses == undisturbed.losses
+    for name, array in undisturbed.weights.items():
+        np.testing.assert_array_equal(array, resumed.weights[name])
+
+
+def test_a_deadline_ends_it(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+    tuned = trained(small, examples, tmp_path, deadline=0.0)
+    assert not tuned.finished
+    assert tuned.point == Point(0, 0.0)
+    name = "decoder/layer_0/ffn/linear_0/weight"
+    np.testing.assert_array_equal(tuned.weights[name], small.weights[name].astype(np.float32))
+
+
+def test_the_point_that_several_trainings_agree_on() -> None:
+    a, b, c = Point(0, 0.0), Point(1, 1.0), Point(2, 1.0)
+    assert least([{a: 3.0, b: 1.0, c: 2.0}, {a: 3.0, b: 2.5, c: 1.2}]) == c
+    assert least([{a: 3.0, b: 1.0}, {a: 3.0, b: 2.0, c: 0.1}]) == b
+    assert least([{a: 1.0, b: 2.0}]) == b
+
+
+def test_states_are_kept_on_disk(
+    small: Checkpoint, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path))
+    recogniser = Recogniser(small)
+    first = States(recogniser, clips[:3], SILENT)
+    files = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(files) == 3
+    monkeypatch.setattr(recogniser, "encode", None)  # must not be needed again
+    again = States(recogniser, clips[:3], SILENT)
+    for i in range(3):
+        np.testing.assert_array_equal(first[i], again[i])
+    monkeypatch.undo()
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path))
+    expected = again[1]
+    for path in files:
+        path.write_bytes(b"damaged")
+    np.testing.assert_array_equal(first[1], expected)
+
+
+def test_states_without_a_disk(small: Checkpoint, clips: list[Path], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path))
+    monkeypatch.setenv("HEADSTART_CACHE_BYTES", "0")
+    states = States(Recogniser(small), clips[:2], SILENT)
+    assert states[1].shape == (1500, 32)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_clips_that_cannot_be_learned_from(small: Checkpoint, clips: list[Path], tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    long, empty = tmp_path / "long.wav", tmp_path / "empty.wav"
+    soundfile.write(long, 0.1 * np.random.default_rng(0).standard_normal(8000 * 31), 8000)
+    empty.write_bytes(b"")
+    states = States(Recogniser(small), [clips[0], long, empty], SILENT)
+    assert set(states.reasons) == {1, 2}
+    assert "at most 30 s" in states.reasons[1]

@@ -1,0 +1,145 @@
+"""Fitting a recogniser, end to end, on clips of noise and a small recogniser with random weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.errors import DataError, OptionError
+
+pytest.importorskip("ctranslate2")
+pytest.importorskip("jiwer")
+pytest.importorskip("whisper_normalizer")
+pytest.importorskip("peft")
+soundfile = pytest.importorskip("soundfile")
+
+from headstart.adapt.settings import Settings  # noqa: E402
+from headstart.cli.main import main  # noqa: E402
+from headstart.speech.artefact import read  # noqa: E402
+from headstart.speech.tuning import Recipe  # noqa: E402
+from headstart.workflow import transcription  # noqa: E402
+from headstart.workflow.transcription import transcribe  # noqa: E402
+from headstart.workflow.transcription_options import TranscriptionOptions  # noqa: E402
+
+_spec = importlib.util.spec_from_file_location("speech_fixtures", Path(__file__).parents[1] / "speech" / "conftest.py")
+assert _spec is not None
+assert _spec.loader is not None
+fixtures = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(fixtures)
+
+WORD = "yes"
+RECIPE = Recipe(Settings(epochs=25, batch=8, rate=2e-2, bf16=False), rank=8)
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 tones, high and low, all called by one word, as a table."""
+    folder = tmp_path_factory.mktemp("calls")
+    rng = np.random.default_rng(0)
+    lines = ["path,text"]
+    for k in range(30):
+        t = np.arange(8000 // 2 + 200 * (k % 5)) / 8000
+        tone = 0.4 * np.sin(2 * np.pi * (1800 if k % 2 == 0 else 300) * t) + 0.01 * rng.standard_normal(len(t))
+        soundfile.write(folder / f"{k:02d}.wav", tone, 8000)
+        lines.append(f"{k:02d}.wav,{WORD}")
+    (folder / "calls.csv").write_text("\n".join(lines) + "\n")
+    return folder / "calls.csv"
+
+
+@pytest.fixture(autouse=True)
+def small_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcription, "open_checkpoint", lambda _: fixtures.make_checkpoint())
+
+
+def test_tuning_that_pays_ships(calls: Path, tmp_path: Path) -> None:
+    out = tmp_path / "calls.headstart"
+    result = transcribe(calls, TranscriptionOptions(out=out, language="en"), recipe=RECIPE)
+    report = result.report
+    untouched, tuned = (one["metrics"]["word_error_rate"] for one in report["candidates"])
+    assert tuned["value"] < 0.5 * untouched["value"]
+    assert report["verdict"]["transfer_helps"]
+    assert report["verdict"]["gain"]["low"] > 0
+    assert report["chosen"] == {"source": "small", "strategy": "lora"}
+    assert report["words"]["improved"] > 20
+    saved = read(out)
+    assert saved.card.strategy == "lora"
+    source = fixtures.make_checkpoint()
+    moved = {name for name, w in saved.checkpoint.weights.items() if (w != source.weights[name]).any()}
+    assert moved
+    assert all(name.startswith("decoder/layer_") for name in moved)
+    assert saved.report["verdict"] == report["verdict"]
+
+
+def test_tuning_that_does_not_pay_moves_nothing(calls: Path, tmp_path: Path) -> None:
+    out = tmp_path / "calls.headstart"
+    nothing = Recipe(Settings(epochs=1, batch=8, rate=1e-9, bf16=False), rank=2)
+    report = transcribe(calls, TranscriptionOptions(out=out, language="en"), recipe=nothing).report
+    assert not report["verdict"]["transfer_helps"]
+    assert report["chosen"]["strategy"] == "untouched"
+    saved, source = read(out).checkpoint, fixtures.make_checkpoint()
+    for name, array in source.weights.items():
+        np.testing.assert_array_equal(array, saved.weights[name])
+
+
+def test_a_budget_that_is_spent_keeps_the_untouched(calls: Path, tmp_path: Path) -> None:
+    options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=1e-3, seed=7)
+    report = transcribe(calls, options, recipe=RECIPE).report
+    assert report["chosen"]["strategy"] == "untouched"
+    assert any("no time to tune" in note for note in report["notes"])
+    assert read(options.out).card.strategy == "untouched"
+
+
+def test_an_interrupt_keeps_the_best_so_far(calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transcription, "crossfit", stop)
+    result = transcribe(calls, TranscriptionOptions(out=tmp_path / "x.headstart", language="en"), recipe=RECIPE)
+    assert result.interrupted
+    assert read(result.path).card.strategy == "untouched"
+
+
+def test_few_clips_are_not_tuned_on(calls: Path, tmp_path: Path) -> None:
+    few = calls.with_name("few.csv")
+    few.write_text("\n".join(calls.read_text().splitlines()[:6]) + "\n")
+    report = transcribe(few, TranscriptionOptions(out=tmp_path / "x.headstart", language="en")).report
+    assert report["n"] == 5
+    assert any("too few" in note for note in report["notes"])
+
+
+def test_clips_that_cannot_be_used_are_named(calls: Path, tmp_path: Path) -> None:
+    odd = calls.with_name("odd.csv")
+    (calls.parent / "broken.wav").write_bytes(b"RIFF")
+    odd.write_text(calls.read_text() + "broken.wav,yes\n")
+    options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=1e-3)
+    report = transcribe(odd, options).report
+    assert report["n"] == 30
+    assert [one["id"] for one in report["skipped"] if one["id"] == "broken.wav"]
+    odd.write_text("path,text\nbroken.wav,yes\n")
+    with pytest.raises(DataError, match=r"none of the 1 clips can be used: broken\.wav"):
+        transcribe(odd, options)
+
+
+def test_the_command(calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "x.headstart"
+    base = ["fit", str(calls), "--task", "transcribe", "--language", "en", "--out", str(out), "--budget", "0.001s"]
+    assert main([*base, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["modality"] == "speech"
+    assert report["task"] == "transcribe"
+    assert set(report["candidates"][0]["metrics"]) == {"word_error_rate", "character_error_rate"}
+    assert main(base) == 0
+    printed = capsys.readouterr().out
+    assert "word error rate" in printed
+    assert f"saved {out}" in printed
+    assert main([*base, "--balance"]) == 2
+    assert "--balance" in capsys.readouterr().err
+
+
+def test_a_language_that_the_recogniser_does_not_know(calls: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="'es'"):
+        transcribe(calls, TranscriptionOptions(out=tmp_path / "x.headstart", language="es", source="small"))
