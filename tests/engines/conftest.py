@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from headstart.progress import Bar
 from headstart.sources.base import GRAPH_FILE, ImageInput, Source, Tap, TextInput
+from headstart.sources.whisper_encoder import Built, build
 
 Arrays = dict[str, np.ndarray]
 
@@ -126,6 +127,25 @@ def transformer(path: Path) -> Path:
     return b.save(path, inputs, TEXT_TAPS, 20)
 
 
+def sound_encoder() -> Built:
+    """Two layers of Whisper's architecture, 8 bands, random weights."""
+    rng = np.random.default_rng(2)
+    shapes: dict[str, tuple[int, ...]] = {
+        "conv1/weight": (WIDTH, 8, 3), "conv1/bias": (WIDTH,), "conv2/weight": (WIDTH, WIDTH, 3),
+        "conv2/bias": (WIDTH,), "position_encodings/encodings": (200, WIDTH), "layer_norm/gamma": (WIDTH,),
+        "layer_norm/beta": (WIDTH,),
+    }  # fmt: skip
+    for k in range(2):
+        for part, linears in {"self_attention": [(3, 1), (1, 1)], "ffn": [(4, 1), (1, 4)]}.items():
+            name = f"layer_{k}/{part}"
+            shapes |= {f"{name}/layer_norm/gamma": (WIDTH,), f"{name}/layer_norm/beta": (WIDTH,)}
+            for number, (outputs, inputs) in enumerate(linears):
+                shapes[f"{name}/linear_{number}/weight"] = (outputs * WIDTH, inputs * WIDTH)
+                shapes[f"{name}/linear_{number}/bias"] = (outputs * WIDTH,)
+    state = {f"encoder/{name}": 0.3 * rng.standard_normal(shape) for name, shape in shapes.items()}
+    return build(state | {"encoder/num_heads": np.array(HEADS)})
+
+
 def images(n: int, size: int = 32, seed: int = 0) -> Arrays:
     return {"image": np.random.default_rng(seed).standard_normal((n, 3, size, size)).astype(np.float32)}
 
@@ -134,6 +154,10 @@ def texts(n: int, length: int, seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
     mask = (np.arange(length) < rng.integers(2, length + 1, (n, 1))).astype(np.int64)
     return {"input_ids": rng.integers(0, VOCABULARY, (n, length)) * mask, "attention_mask": mask}
+
+
+def sounds(n: int, length: int, seed: int = 0) -> Arrays:
+    return {"mel": np.random.default_rng(seed).standard_normal((n, 8, length)).astype(np.float32)}
 
 
 def make_image_source(directory: Path) -> Source:
@@ -166,6 +190,14 @@ def make_text_source(directory: Path) -> Source:
     return Source("small-text", "text", "test", "Apache-2.0", 1000, "b" * 64, directory, TextInput(24), taps)
 
 
+def make_sound_source(directory: Path) -> Source:
+    directory.mkdir(parents=True, exist_ok=True)
+    built = sound_encoder()
+    onnx.save(built.model, str(directory / GRAPH_FILE))
+    parts = (built.parameters, "c" * 64, directory, built.input, built.taps)
+    return Source("small-sound", "sound", "test", "Apache-2.0", *parts)
+
+
 @dataclass(frozen=True)
 class Case:
     """A graph, its outputs, and feeds of n items (and, for texts, of a length)."""
@@ -185,6 +217,13 @@ def text_case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(transformer(tmp_path_factory.mktemp("text") / GRAPH_FILE), TEXT_TAPS, texts)
 
 
+@pytest.fixture(scope="session")
+def sound_case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    built, graph = sound_encoder(), tmp_path_factory.mktemp("sound") / GRAPH_FILE
+    onnx.save(built.model, str(graph))
+    return Case(graph, tuple(tap.name for tap in built.taps), sounds)
+
+
 @pytest.fixture
 def image_source(tmp_path: Path) -> Source:
     return make_image_source(tmp_path / "image")
@@ -193,6 +232,11 @@ def image_source(tmp_path: Path) -> Source:
 @pytest.fixture
 def text_source(tmp_path: Path) -> Source:
     return make_text_source(tmp_path / "text")
+
+
+@pytest.fixture
+def sound_source(tmp_path: Path) -> Source:
+    return make_sound_source(tmp_path / "sound")
 
 
 class Listener:

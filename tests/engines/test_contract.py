@@ -29,7 +29,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return found
 
 
-@pytest.fixture(params=["image_case", "text_case"])
+@pytest.fixture(params=["image_case", "text_case", "sound_case"])
 def case(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
@@ -60,6 +60,15 @@ def test_batch_and_length_are_free(engine: Engine, text_case: Any) -> None:
     for n, length in ((1, 2), (5, 13), (2, 40), (5, 13)):
         feeds = text_case.feeds(n, length, seed=length)
         for got, wanted in zip(session.run(feeds), reference(text_case, feeds, text_case.outputs), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=2e-5)
+
+
+def test_the_length_of_a_sound_is_free(engine: Engine, sound_case: Any) -> None:
+    session = engine.open(sound_case.graph, sound_case.outputs, "fp32", 1)
+    # Not of a single position first: OpenVINO 2026.4's attention is wrong after that; no source takes so short a sound.
+    for n, length in ((1, 10), (2, 30), (1, 31), (1, 399), (2, 30)):
+        feeds = sound_case.feeds(n, length, seed=length)
+        for got, wanted in zip(session.run(feeds), reference(sound_case, feeds, sound_case.outputs), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=2e-5)
 
 

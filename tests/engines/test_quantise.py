@@ -16,7 +16,7 @@ from headstart.errors import EngineError, StorageError
 from headstart.sources.base import GRAPH_FILE, Source
 
 
-@pytest.fixture(params=["image_source", "text_source"])
+@pytest.fixture(params=["image_source", "text_source", "sound_source"])
 def source(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 

@@ -265,3 +265,19 @@ def test_only_files_by_that_ending_are_accepted():
     assert not Artefact().accepts("headstart")
     with pytest.raises(SourceError, match="no such file"):
         Artefact().key("gone.headstart")
+
+
+def test_a_model_of_sounds_is_a_source(model_file, tmp_path, run):
+    from headstart.sources import catalogue
+
+    if "whisper_tiny_en" not in catalogue.default_sources("sound"):
+        pytest.skip("whisper_tiny_en is not installed")
+    original = catalogue.open_source("whisper_tiny_en")
+    path = model_file(original, tmp_path / "calls.headstart", taps=original.taps[:4])
+    source = catalogue.open_source(str(path))
+    assert (source.modality, source.input) == ("sound", original.input)
+    assert set(original.taps[:4]) <= set(source.taps)
+    mel = {"mel": np.random.default_rng(0).standard_normal((1, 80, 120)).astype(np.float32)}
+    got, wanted = run(source, mel), run(original, mel)
+    for tap in source.taps:
+        np.testing.assert_allclose(got[tap.name], wanted[tap.name], atol=1e-4)

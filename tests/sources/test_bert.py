@@ -31,11 +31,11 @@ def test_minilm_equals_its_references(run):
         pytest.skip("not installed")
     sentence_transformers = pytest.importorskip("sentence_transformers")
     torch = pytest.importorskip("torch")
-    from headstart.sources.bundled import _PACKAGES
+    from headstart.sources.bundled_packages import PACKAGES
 
-    package = _PACKAGES["minilm_l6"]
+    package = PACKAGES["minilm_l6"]
     texts = ["A cat.", "The quick brown fox jumps over the lazy dog, twice.", ""]
-    reference = sentence_transformers.SentenceTransformer(str(package.locate().parent), device="cpu")
+    reference = sentence_transformers.SentenceTransformer(str(package.locate()[0].parent), device="cpu")
     source = open_source("minilm_l6")
     import tokenizers
 

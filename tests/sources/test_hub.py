@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from headstart.errors import SourceError
-from headstart.sources import hub, timm, transformers
+from headstart.sources import hub, timm, transformers, transformers_load
 
 REPOSITORY = {
     "config.json": json.dumps({"model_type": "bert"}),
@@ -62,7 +62,7 @@ def fake(tmp_path, monkeypatch) -> Hub:
 
 
 def texts() -> Path:
-    return hub.fetch("org/name", transformers._PATTERNS, transformers._PICKLES, transformers._lacks)
+    return hub.fetch("org/name", transformers._PATTERNS, transformers._PICKLES, transformers_load.lacks)
 
 
 def test_a_whole_copy_is_taken_without_the_network(fake):
@@ -125,7 +125,7 @@ def test_pickles_are_fetched_where_there_is_nothing_else(fake, whole):
     assert sorted(path.name for path in folder.glob("*.bin")) == names
     fake.reachable = False
     assert texts() == folder
-    assert not transformers._lacks(folder)
+    assert not transformers_load.lacks(folder)
 
 
 def test_pickles_are_left_where_there_are_safetensors(fake):

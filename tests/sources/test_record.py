@@ -5,7 +5,7 @@ import json
 import pytest
 
 from headstart.errors import SourceError
-from headstart.sources.base import Exported, ImageInput, Tap, TextInput
+from headstart.sources.base import Exported, ImageInput, SoundInput, Tap, TextInput
 from headstart.sources.record import source_from_directory, verify, write_record
 
 TEXT = Exported("t", "text", "here", "MIT", 3, TextInput(8, 1, "q: "), (Tap("a.first", 0, "first", 4),))
@@ -20,6 +20,19 @@ IMAGE = Exported(
 )
 
 
+SOUND = Exported(
+    "s",
+    "sound",
+    "here",
+    "MIT",
+    3,
+    SoundInput(16_000, 10, 400, "ast", 128, 1024, -4.0, 9.0),
+    (Tap("a.mean", 0, "mean", 4), Tap("a.std", 0, "std", 4)),
+)
+WAVE = {"rate": 16_000, "seconds": 10, "kind": "sound"}
+MEL = WAVE | {"front": "whisper", "bands": 80}
+
+
 def written(exported, directory):
     (directory / "graph.onnx").write_bytes(b"graph")
     if exported.modality == "text":
@@ -27,7 +40,7 @@ def written(exported, directory):
     return write_record(exported, directory)
 
 
-@pytest.mark.parametrize("exported", [TEXT, IMAGE], ids=["text", "image"])
+@pytest.mark.parametrize("exported", [TEXT, IMAGE, SOUND], ids=["text", "image", "sound"])
 def test_reads_back_what_was_written(exported, tmp_path):
     source = written(exported, tmp_path)
     assert source == source_from_directory(tmp_path)
@@ -78,6 +91,40 @@ def test_wrong_records_are_refused(key, value, message, tmp_path):
     written(IMAGE, tmp_path)
     path = tmp_path / "source.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(SourceError, match=message) as caught:
+        source_from_directory(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        (WAVE | {"rate": 0}, "'rate'.*1 to 384000"),
+        (WAVE | {"rate": 10**9}, "'rate'"),
+        (WAVE | {"rate": 16_000.5}, "'rate'"),
+        (WAVE | {"seconds": 0}, "'seconds'"),
+        (WAVE | {"seconds": 601}, "'seconds'"),
+        (WAVE | {"seconds": float("nan")}, "'seconds'"),
+        (WAVE | {"rate": 384_000, "seconds": 600}, "230,400,000 samples"),
+        (WAVE | {"shortest": 0}, "'shortest'"),
+        (WAVE | {"shortest": 160_001}, "more than a window"),
+        (WAVE | {"front": "cepstrum"}, "'front'.*wave, whisper, ge2e, ast"),
+        (WAVE | {"bands": 80}, "of a spectrogram"),
+        (MEL | {"bands": 0}, "needs 'bands'"),
+        (MEL | {"bands": 257}, "'bands'"),
+        (MEL | {"frames": -1}, "'frames'"),
+        (MEL | {"rate": 99}, "at least 1,?000 Hz|1,000 Hz or more"),
+        (MEL | {"std": 0}, "'std'"),
+        (MEL | {"mean": "x"}, "'mean'"),
+        (MEL | {"standardise": 1}, "'standardise'.*true or false"),
+        (MEL | {"hop": 160}, "unknown key 'hop'"),
+        (WAVE | {"kind": "image"}, "'kind'"),
+    ],
+)
+def test_a_wrong_description_of_sounds_is_refused(described, message, tmp_path):
+    written(SOUND, tmp_path)
+    path = tmp_path / "source.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"input": described}))
     with pytest.raises(SourceError, match=message) as caught:
         source_from_directory(tmp_path)
     assert "\n" not in str(caught.value)

@@ -49,6 +49,24 @@ def test_equals_torch(modern):
         np.testing.assert_array_equal(got[name], tensor.numpy())
 
 
+@pytest.mark.parametrize("modern", [False, True])
+def test_a_part_of_a_checkpoint(modern):
+    import torch
+
+    net = torch.nn.LSTM(3, 4)
+    optimiser = torch.optim.Adam(net.parameters())
+    net(torch.randn(5, 3))[0].sum().backward()
+    optimiser.step()
+    whole = {"step": 1, "model_state": net.state_dict(), "optimizer_state": optimiser.state_dict()}
+    got = decode(saved(whole, modern=modern), "x.pt", "model_state")
+    assert list(got) == list(net.state_dict())
+    for name, tensor in net.state_dict().items():
+        np.testing.assert_array_equal(got[name], tensor.numpy())
+    for part in (None, "absent", "optimizer_state", "step"):
+        with pytest.raises(SourceError, match=r"flat mapping"):
+            decode(saved(whole, modern=modern), "x.pt", part)
+
+
 class Malicious:
     def __reduce__(self):
         return os.system, ("exit 3",)

@@ -214,7 +214,7 @@ def test_code_in_a_pickle_is_not_run(layout, pickled, tmp_path):
     else:
         state = {**torch.load(path, weights_only=True), "embeddings.more": Malicious(mark)}
         torch.save(state, path, _use_new_zipfile_serialization=layout != "legacy")
-    with pytest.raises(SourceError, match=r"cannot be loaded as a text encoder from plain tensors") as caught:
+    with pytest.raises(SourceError, match=r"cannot be loaded as an encoder from plain tensors") as caught:
         open_source(str(folder))
     assert "\n" not in str(caught.value)
     assert not mark.exists()

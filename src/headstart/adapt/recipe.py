@@ -75,6 +75,8 @@ class Recipe:
 
 def cannot(job: Job) -> str | None:
     """Why no weights of this source can move here, in one line; None where they can. Nothing heavy is imported."""
+    if job.source.modality == "sound":
+        return "the weights of sound sources are not moved yet: their frozen features are what a head learns from"
     missing = [name for name in ("torch", "accelerate") if not has(name)]
     if missing:
         return f"{' and '.join(missing)} not installed: {install_line('torch')}"

@@ -1,4 +1,8 @@
-"""OpenVINO on the CPU: often the faster engine, and the one with bf16."""
+"""OpenVINO on the CPU: often the faster engine, and the one with bf16.
+
+Seen with 2026.4: after a first call with a single position, attention over other lengths is silently wrong. Sources
+take no sound so short (`SoundInput.shortest`), and a text has two tokens at least.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A small labelled probe: known items, prepared as a source wants them, to time engines and to check their features.
 
 No user data: images are augmented crops of the two photographs that scikit-learn ships, labelled by the tile they were
-cut from; texts are 96 sentences of eight topics. Both are easy for a good source and hard for a broken one.
+cut from; texts are 96 sentences of eight topics; sounds are 96 made ones of eight kinds. All are easy for a good source
+and hard for a broken one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.engines.base import Feeds
+from headstart.engines.probe_sounds import sounds
 from headstart.errors import EngineError
-from headstart.sources.base import ImageInput, Source, TextInput
+from headstart.fronts import prepare
+from headstart.sources.base import ImageInput, SoundInput, Source, TextInput
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +38,8 @@ class Probe:
     """n labelled items.
 
     Attributes:
-        feeds: the prepared items in batches; images (b, 3, size, size) float32, texts (b, t) int64, shortest first.
+        feeds: the prepared items in batches; images (b, 3, size, size) float32, texts (b, t) int64, shortest first;
+            sounds one by one, (1, t) or (1, bands, frames) float32.
         labels: (n,) int64, in the order of the feeds.
     """
 
@@ -62,14 +66,17 @@ def probe(source: Source, *, seed: int = 0, scale: int = 1) -> Probe:
 
     Args:
         source: says how items are prepared.
-        seed: of the crops; another seed gives other crops (the texts are always the same).
-        scale: how many times larger than usual the batches are (a GPU wants large ones).
+        seed: of the crops and sounds; another seed gives others (the texts are always the same).
+        scale: how many times larger than usual the batches are (a GPU wants large ones); sounds have one each.
 
     Raises:
         EngineError: the tokenizer beside the graph, or scikit-learn's photographs, cannot be read.
     """
     if isinstance(source.input, ImageInput):
         return _images(source.input, seed, IMAGE_BATCH * scale)
+    if isinstance(source.input, SoundInput):
+        made, labels = sounds(source.input, seed)
+        return Probe([prepare(samples, source.input) for samples in made], labels)
     return _texts(source.input, source.tokenizer, TEXT_BATCH * scale)
 
 

@@ -5,8 +5,8 @@ engines run natively. The first fifth of the convolutions stays in float: there 
 and an error made there passes through all layers (EfficientNet-Lite0, 16 taps, mean cosine to fp32: none in float .68,
 the first two .96, the first nine of 49 .991; with exact 8-bit sums, which processors without VNNI do not have).
 
-Texts: dynamic quantisation of the matrix products: the ranges of a transformer's activations differ so much from token
-to token that static ones lose it (MiniLM, 21 taps: mean cosine to fp32 .92, dynamic .990).
+Texts and sounds: dynamic quantisation of the matrix products: the ranges of a transformer's activations differ so much
+from token to token that static ones lose it (MiniLM, 21 taps: mean cosine to fp32 .92, dynamic .990).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _write(source: Source, target: Path, progress: Progress) -> None:
         add_pre_process_metadata(model)  # an exported graph is optimised already; else a warning is logged
         batches = probe(source, seed=_CALIBRATION_SEED).head(CALIBRATION_ITEMS).feeds
         with progress.bar("quantise", source.name, len(batches), "batches") as bar:
-            if source.modality == "text":
+            if source.modality != "image":
                 quantize_dynamic(
                     model, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
                 )

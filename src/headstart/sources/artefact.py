@@ -62,6 +62,7 @@ class Artefact:
             ArtefactError: it is damaged, or from a later version.
         """
         from headstart.archive.container import open_archive
+        from headstart.archive.names import CARD
         from headstart.sources.artefact_card import read_card
         from headstart.sources.graph import write
         from headstart.sources.pack import cut
@@ -69,6 +70,8 @@ class Artefact:
         path = _file(reference)
         with open_archive(path) as archive:
             try:
+                if CARD not in archive.names:
+                    raise SourceError("it hears speech: it serves fit --task transcribe only")
                 carded = read_card(archive)
                 model = _graph(archive, carded, directory)
                 cut(model, carded.taps)
@@ -124,6 +127,9 @@ def _inputs(described: SourceInput) -> dict[str, tuple[int, tuple[int, ...]]]:
     """What the graph of a source reads: name -> type and sizes, 0 for those that are free."""
     if described.kind == "image":
         return {"image": (_FLOAT, (0, 3, described.size, described.size))}
+    if described.kind == "sound":
+        wave = described.front == "wave"
+        return {"wave": (_FLOAT, (0, 0))} if wave else {"mel": (_FLOAT, (0, described.bands, described.frames))}
     return dict.fromkeys(("input_ids", "attention_mask"), (_INT64, (0, 0)))
 
 

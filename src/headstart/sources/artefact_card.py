@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from headstart.archive.container import Archive
 from headstart.archive.names import CARD, REPORT
 from headstart.errors import SourceError
 from headstart.sources.base import Ancestor, Modality, SourceInput, Tap, TrainedOn
 from headstart.sources.files import Fields
+from headstart.sources.input_record import read_input
 from headstart.sources.lineage import read_lineage
-from headstart.sources.record import read_input, read_taps
+from headstart.sources.record import read_taps
 
 _MOST_VIEWS = 64
 
@@ -52,7 +54,7 @@ def read_card(archive: Archive) -> CardedView:
     if position is None:
         raise SourceError("it was learned without a pretrained source: nothing to transfer")
     view = Fields(views[position], f"{CARD}: view {position}")
-    modality: Modality = fields.text("modality", choices=("image", "text"))  # type: ignore[assignment]
+    modality: Modality = fields.text("modality", choices=get_args(Modality))  # type: ignore[assignment]
     described = Fields(view.mapping("input"), f"{CARD}: input")
     carded = CardedView(
         position=position,

@@ -168,7 +168,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the catalogue: a source that exists, whether or not it is installed here."""
+    """A line of the catalogue: a source that exists, whether or not it is installed here.
+
+    Attributes:
+        special: the one thing that it was trained to tell ("who is speaking"), so that it is used where it is asked
+            for and is no default; empty for a source of general use.
+    """
 
     name: str
     modality: Modality
@@ -179,6 +184,7 @@ class Entry:
     sha256: str
     installed: bool
     install: str
+    special: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ GROUP = "headstart.providers"
 _ABANDONED_AFTER = 24 * 3600.0
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR}
 _FORMS = (
-    "timm/NAME, ORG/NAME of a text encoder, a folder with either, a FILE.onnx with its FILE.json, or a FILE.headstart"
+    "timm/NAME, ORG/NAME of a text or sound encoder, a folder with such a model, a FILE.onnx with its FILE.json, or a "
+    "FILE.headstart"
 )
 
 
@@ -41,8 +42,11 @@ def entries() -> list[Entry]:
 
 
 def default_sources(modality: Modality) -> tuple[str, ...]:
-    """The installed catalogue name to try where none was asked for: that with the fewest weights; empty for none."""
-    installed = [entry for entry in entries() if entry.installed and entry.modality == modality]
+    """The installed catalogue name to try where none was asked for: of general use, with the fewest weights.
+
+    Empty for none.
+    """
+    installed = [one for one in entries() if one.installed and one.modality == modality and not one.special]
     installed.sort(key=lambda entry: (entry.parameters, entry.name))
     return tuple(entry.name for entry in installed[:1])
 

@@ -47,13 +47,25 @@ def read_pinned(path: Path, sha256: str, remedy: str) -> bytes:
     Raises:
         SourceError: the file cannot be read or has another hash.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}): {remedy}") from None
+    return read_joined((path,), sha256, remedy)
+
+
+def read_joined(paths: Sequence[Path], sha256: str, remedy: str) -> bytes:
+    """The bytes of the parts of a file, one after another, whose hash together is known. See `read_pinned`.
+
+    Raises:
+        SourceError: a file cannot be read, or the hash is another.
+    """
+    parts = []
+    for path in paths:
+        try:
+            parts.append(path.read_bytes())
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read ({error.strerror}): {remedy}") from None
+    data = b"".join(parts)
     got = hashlib.sha256(data).hexdigest()
     if got != sha256:
-        raise SourceError(f"{path} has sha256 {got}, expected {sha256}: {remedy}")
+        raise SourceError(f"{' + '.join(map(str, paths))} has sha256 {got}, expected {sha256}: {remedy}")
     return data
 
 
@@ -113,6 +125,16 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             return self._wrong(key, value, f"a number from {low:g} to {high:g}", low)
         return float(value)
+
+    def flag(self, key: str, default: object = _REQUIRED) -> bool:
+        """True or false."""
+        value = self._get(key, default)
+        return value if isinstance(value, bool) else self._wrong(key, value, "true or false", False)
+
+    def check(self, right: bool, mistake: str) -> None:
+        """Note `mistake`, which is of several keys together, unless it is `right` or a key alone is wrong already."""
+        if not right and not self._mistakes:
+            self._mistakes.append(mistake)
 
     def triple(self, key: str, default: object = _REQUIRED, *, low: float, high: float) -> tuple[float, float, float]:
         """Three numbers from `low` to `high`, or one number for all three."""

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from headstart.sources.base import GRAPH_FILE, Tap
+from headstart.sources.base import GRAPH_FILE, SoundInput, Tap
 
 OPSET = 20
 IR_VERSION = 9
@@ -97,6 +97,15 @@ class GraphBuilder:
             Tap(f"{name}.first", depth, "first", 2 * width),
         ]
 
+    def tap_sound(self, x: str, name: str, depth: int, width: int) -> None:
+        """Mean and standard deviation of x (n, t, width) over its positions."""
+        mean = self.node("ReduceMean", x, self.axes(1), keepdims=1)
+        self.node("Squeeze", mean, self.axes(1), name=f"{name}.mean")
+        off = self.node("Sub", x, mean)
+        variance = self.node("ReduceMean", self.node("Mul", off, off), self.axes(1), keepdims=0)
+        self.node("Sqrt", variance, name=f"{name}.std")
+        self.taps += [Tap(f"{name}.mean", depth, "mean", width), Tap(f"{name}.std", depth, "std", width)]
+
     def model(self, inputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
         """The whole graph: `inputs`, the nodes, and the taps as outputs."""
         outputs = [tap_info(tap) for tap in self.taps]
@@ -119,6 +128,13 @@ def token_inputs() -> list[onnx.ValueInfoProto]:
     """`input_ids` and `attention_mask`: int64 (n, t)."""
     names = ("input_ids", "attention_mask")
     return [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "t"]) for name in names]
+
+
+def sound_input(how: SoundInput) -> onnx.ValueInfoProto:
+    """`wave`: float32 (n, t), or `mel`: float32 (n, bands, frames); t is free, and frames where they are not fixed."""
+    if how.front == "wave":
+        return helper.make_tensor_value_info("wave", TensorProto.FLOAT, ["n", "t"])
+    return helper.make_tensor_value_info("mel", TensorProto.FLOAT, ["n", how.bands, how.frames or "t"])
 
 
 def strip(model: onnx.ModelProto) -> None:

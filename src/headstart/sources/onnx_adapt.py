@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from headstart.errors import SourceError
-from headstart.sources.base import ImageInput, SourceInput, Tap
-from headstart.sources.graph import GraphBuilder, image_input, strip, tap_info, token_inputs
+from headstart.sources.base import Modality, SourceInput, Tap
+from headstart.sources.graph import GraphBuilder, strip, tap_info
+from headstart.sources.onnx_inputs import examples, rename
 
 _OPSET = 18  # the first where every reduction takes its axes as an input; older models are converted
-_TOKEN_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 _TOLERANCE = 1e-3
 _EXPECTED = "expected float32 (2, width), (2, channels, h, w) or (2, tokens, width)"
 
@@ -36,83 +35,15 @@ def adapt(
     strangers = [name for name in taps if name not in outputs]
     if strangers:
         raise SourceError(f"{where} has no output {', '.join(strangers)}; it has {', '.join(outputs)}")
-    if isinstance(description, ImageInput):
-        _rename_image(model, description, where)
-    else:
-        _rename_tokens(model, where)
-    feeds = _example(description)
+    rename(model, description, where)
+    feeds, *others = examples(description)
     values = _run(model, feeds, taps, where)
+    for other in others:
+        _check_lengths(taps, values, _run(model, other, taps, where), where)
     upgraded = _upgrade(model, where)
     if upgraded is not model and not _agree(values, _run(upgraded, feeds, taps, where)):
         raise SourceError(f"{where} gives other outputs once converted to opset {_OPSET}; export it in that opset")
-    return _pool(upgraded, dict(zip(taps, values, strict=True)), isinstance(description, ImageInput), where)
-
-
-def _rename_image(model: onnx.ModelProto, description: ImageInput, where: str) -> None:
-    """Call the one input `image`; refuse another shape or type than it will be fed."""
-    graph = model.graph
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    tensor = inputs[0].type.tensor_type if inputs else None
-    if len(inputs) != 1 or tensor is None or tensor.elem_type != TensorProto.FLOAT or len(tensor.shape.dim) != 4:
-        names = ", ".join(value.name for value in inputs)
-        raise SourceError(f"{where} has the inputs {names}; expected one, float32 (n, 3, size, size)")
-    fixed = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
-    expected = (3, description.size, description.size)
-    if any(got is not None and got != want for got, want in zip(fixed[1:], expected, strict=True)):
-        raise SourceError(f"{where} takes images of shape {fixed[1:]}; its description says {list(expected)}")
-    _check_batch(fixed[0], where)
-    _rename(graph, inputs[0].name, "image")
-    _replace_inputs(graph, [image_input(description.size)])
-
-
-def _rename_tokens(model: onnx.ModelProto, where: str) -> None:
-    """Keep `input_ids` and `attention_mask` as inputs; `token_type_ids` become zeros made in the graph."""
-    graph = model.graph
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = {value.name: value for value in graph.input if value.name not in weights}
-    wrong = [name for name, v in inputs.items() if v.type.tensor_type.elem_type != TensorProto.INT64]
-    if not set(_TOKEN_NAMES[:2]) <= inputs.keys() <= set(_TOKEN_NAMES) or wrong:
-        raise SourceError(f"{where} has the inputs {', '.join(inputs)}; expected int64 {', '.join(_TOKEN_NAMES)}")
-    for value in inputs.values():
-        first = value.type.tensor_type.shape.dim[0] if value.type.tensor_type.shape.dim else None
-        _check_batch(first.dim_value if first is not None and first.HasField("dim_value") else None, where)
-    if "token_type_ids" in inputs:
-        zeros = GraphBuilder("headstart_")
-        zero = onnx.numpy_helper.from_array(np.zeros(1, np.int64))
-        zeros.node("ConstantOfShape", zeros.node("Shape", "input_ids"), name="token_type_ids", value=zero)
-        nodes = [*zeros.nodes, *graph.node]
-        del graph.node[:]
-        graph.node.extend(nodes)
-    _replace_inputs(graph, token_inputs())
-
-
-def _check_batch(size: int | None, where: str) -> None:
-    if size is not None:
-        raise SourceError(f"{where} takes batches of exactly {size}; export it with a dynamic first axis")
-
-
-def _replace_inputs(graph: onnx.GraphProto, inputs: Sequence[onnx.ValueInfoProto]) -> None:
-    del graph.input[:]
-    graph.input.extend(inputs)
-
-
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Rename a value wherever it is read, bodies included."""
-    for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                _rename(body, old, new)
-
-
-def _example(description: SourceInput) -> dict[str, NDArray[Any]]:
-    """Two items, small enough to run anywhere."""
-    rng = np.random.default_rng(0)
-    if isinstance(description, ImageInput):
-        return {"image": rng.standard_normal((2, 3, description.size, description.size), np.float32)}
-    ids = rng.integers(1, 100, (2, min(description.max_tokens, 6)))
-    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    return _pool(upgraded, dict(zip(taps, values, strict=True)), description.kind, where)
 
 
 def _run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]], taps: Sequence[str], where: str) -> list[NDArray[Any]]:
@@ -129,6 +60,16 @@ def _run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]], taps: Sequence[
         reason = " ".join(str(error).split())[:200]
         raise SourceError(f"{where} cannot be run on two items ({reason})") from error
     return values
+
+
+def _check_lengths(taps: Sequence[str], one: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]], where: str) -> None:
+    """Refuse outputs whose width varies with the length of the sound: their positions are not where they should be."""
+    for name, a, b in zip(taps, one, other, strict=True):
+        axis = 1 if a.ndim in (2, 4) else -1
+        if a.ndim != b.ndim or a.shape[axis] != b.shape[axis]:
+            raise SourceError(
+                f"{where}: output {name} is {a.shape} for one length of sound and {b.shape} for another; {_EXPECTED}"
+            )
 
 
 def _upgrade(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
@@ -149,19 +90,21 @@ def _agree(one: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]]) -> bool:
 
 
 def _pool(
-    model: onnx.ModelProto, values: dict[str, NDArray[Any]], images: bool, where: str
+    model: onnx.ModelProto, values: dict[str, NDArray[Any]], modality: Modality, where: str
 ) -> tuple[onnx.ModelProto, tuple[Tap, ...]]:
     """Add pooling to outputs that need it, and make the taps the model's only outputs."""
     builder = GraphBuilder("headstart_")
     for depth, (name, value) in enumerate(values.items()):
-        if value.dtype != np.float32 or not 2 <= value.ndim <= (4 if images else 3) or len(value) != 2:
+        if value.dtype != np.float32 or not 2 <= value.ndim <= (3 if modality == "text" else 4) or len(value) != 2:
             raise SourceError(f"{where}: output {name} is {value.dtype} {value.shape} for two items; {_EXPECTED}")
         if value.ndim == 2:
             builder.taps.append(Tap(name, depth, "mean", value.shape[1]))
         elif value.ndim == 4:
             builder.tap_positions(name, name, depth, value.shape[1], 2, 3)
-        elif images:
+        elif modality == "image":
             builder.tap_positions(name, name, depth, value.shape[2], 1)
+        elif modality == "sound":
+            builder.tap_sound(name, name, depth, value.shape[2])
         else:
             builder.tap_tokens(name, name, depth, value.shape[2])
     graph = model.graph

@@ -1,9 +1,10 @@
 """Any ONNX file as a source: MODEL.onnx with MODEL.json, its preprocessing, beside it.
 
-    key            images and texts
-    modality       "image" or "text"
+    key            all
+    modality       "image", "text" or "sound"
     taps           names of the model's outputs, shallow first. (n, width) is taken as it is, as a mean; feature maps
-                   (n, c, h, w) and tokens (n, t, c) get pooling nodes: mean and max, and for texts the first two tokens
+                   (n, c, h, w) and tokens (n, t, c) get pooling nodes: mean and max, and for texts the first two
+                   tokens; for a sound's positions (n, t, c) mean and standard deviation
     name           optional; the file's name
     licence        optional; "unknown"
 
@@ -14,8 +15,18 @@
     crop_fraction  optional; 1.0                       prefix         optional; ""
     interpolation  optional; "bicubic", "bilinear"
 
+    key            sounds
+    rate           Hz
+    seconds        the longest window
+    shortest       optional; samples that the model needs, 1
+    front          optional; "wave", or a spectrogram: "whisper", "ge2e", "ast", as base.py has them
+    bands, frames  of a spectrogram; frames where the model takes no other number of them
+    mean, std      optional; (x - mean) / std after the front
+    standardise    optional; true: each window to mean 0 and variance 1
+
 An image model has one float32 input (n, 3, size, size); a text model has int64 `input_ids`, `attention_mask` and, if it
-must, `token_type_ids`, which become zeros inside the graph. The first axis must not be fixed.
+must, `token_type_ids`, which become zeros inside the graph; a sound model has one float32 input (n, t) or (n, bands,
+frames). The first axis must not be fixed.
 
 A file is data of unknown origin: its size is bounded, data outside its folder is refused, and so are operators that
 are not ONNX's own, which would need code to run.
@@ -32,7 +43,7 @@ from typing import get_args
 from headstart.errors import SourceError
 from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Modality, SourceInput
 from headstart.sources.files import Fields, read_object, stamp
-from headstart.sources.record import read_input
+from headstart.sources.input_record import read_input
 from headstart.sources.text_folder import read_tokenizer
 
 _MOST_TAPS = 256
@@ -118,7 +129,7 @@ def read_description(path: Path) -> Description:
             f'{path} needs its preprocessing in {beside}, for example {{"modality": "image", {_EXAMPLE}}}'
         )
     fields = Fields(read_object(beside), str(beside))
-    modality: Modality = fields.text("modality", choices=("image", "text"))  # type: ignore[assignment]
+    modality: Modality = fields.text("modality", choices=get_args(Modality))  # type: ignore[assignment]
     file = fields.text("tokenizer", TOKENIZER_FILE, longest=200) if modality == "text" else None
     description = Description(
         name=fields.text("name", path.stem, longest=100),

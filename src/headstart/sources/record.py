@@ -20,17 +20,14 @@ from headstart.sources.base import (
     TOKENIZER_FILE,
     Ancestor,
     Exported,
-    ImageInput,
-    Interpolation,
     Modality,
     Pooling,
-    Resize,
     Source,
     SourceInput,
     Tap,
-    TextInput,
 )
 from headstart.sources.files import Fields, read_object, sha256_of
+from headstart.sources.input_record import read_input
 from headstart.sources.lineage import read_lineage
 
 _MOST_TAPS = 1024
@@ -111,28 +108,6 @@ def verify(source: Source) -> None:
             f"{source.directory} has fingerprint {got}, its record says {source.fingerprint}; "
             "delete the folder and it is exported again"
         )
-
-
-def read_input(fields: Fields, modality: Modality) -> SourceInput:
-    """An input description from JSON; keys that are absent take the defaults of base.py. `fields` has the mistakes."""
-    if modality == "image":
-        resize: Resize = fields.text("resize", "squash", choices=get_args(Resize))  # type: ignore[assignment]
-        interpolation: Interpolation = fields.text(  # type: ignore[assignment]
-            "interpolation", "bicubic", choices=get_args(Interpolation)
-        )
-        return ImageInput(
-            size=fields.integer("size", low=8, high=4096),
-            mean=fields.triple("mean", low=-1e4, high=1e4),
-            std=fields.triple("std", low=1e-6, high=1e4),
-            resize=resize,
-            crop_fraction=fields.number("crop_fraction", 1.0, low=0.05, high=1),
-            interpolation=interpolation,
-        )
-    return TextInput(
-        max_tokens=fields.integer("max_tokens", low=2, high=1 << 20),
-        pad_id=fields.integer("pad_id", 0, low=0, high=1 << 30),
-        prefix=fields.text("prefix", ""),
-    )
 
 
 def read_taps(fields: Fields, key: str, where: str) -> tuple[Tap, ...]:

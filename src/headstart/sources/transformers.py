@@ -1,8 +1,10 @@
-"""Text encoders of transformers and sentence-transformers: by hub name, or from a local folder.
+"""Encoders of transformers and sentence-transformers, of texts and sounds: by hub name, or from a local folder.
 
     sentence-transformers/all-mpnet-base-v2    a repository of the model hub, ORG/NAME
     FOLDER                                     config.json with "model_type", a tokenizer, and safetensors
                                                (or pytorch_model.bin, read with weights_only=True)
+
+Those of sounds are transformers_sound.py's; this file is about texts.
 
 Every hidden state, or seven evenly spaced ones, is pooled in three ways: mean and maximum over the tokens that the mask
 keeps, and the first two tokens. A plain BertModel with a tokenizer.json takes the way of bert.py, which needs no
@@ -13,21 +15,17 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import SourceError
 from headstart.optional import require
-from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Modality, Tap, TextInput
+from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Modality, SourceInput, Tap, TextInput
 from headstart.sources.bert_config import BertConfig, read_config
 from headstart.sources.files import read_object, stamp
 from headstart.sources.hub import fetch, versions
-from headstart.sources.pickled import check_pickles
 from headstart.sources.text_folder import TextFolder, read_text_folder, read_tokenizer
+from headstart.sources.transformers_load import SOUND_TYPES, WEIGHTS, has_vocabulary, lacks, load, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -38,9 +36,7 @@ _DEPTHS = 7
 # Counts up when the graph that bert.py builds of the same weights changes.
 _BERT_RECIPE = 1
 _NUMPY_HAS = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "F32", "F64"}  # and not bfloat16
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_VOCABULARIES = ("vocab.*", "*.model", "*.vocab", "merges.txt")
 _PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.vocab"]  # of folders within too
 _PICKLES = ["pytorch_model*.bin", "0_Transformer/pytorch_model*.bin"]
 
@@ -60,9 +56,11 @@ class Transformers:
         configs = [folder / "config.json", folder / "0_Transformer" / "config.json"]
         return any(os.path.isfile(config) and "model_type" in read_object(config) for config in configs)
 
-    def modality(self, reference: str) -> Modality:
-        """Texts: what is no text encoder cannot be exported."""
-        return "text"
+    def modality(self, reference: str) -> Modality | None:
+        """What a folder's config.json says; None for a name of the hub."""
+        if not os.path.isdir(reference):
+            return None
+        return "sound" if read_text_folder(Path(reference)).model_type in SOUND_TYPES else "text"
 
     def key(self, reference: str) -> str:
         """The name of the hub or a folder's files, wherever it is looked at from; and what exports it.
@@ -85,47 +83,25 @@ class Transformers:
             MissingLayerError: transformers or torch is not installed, and the model is not a plain BERT.
         """
         local = os.path.isdir(reference)
-        folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS, _PICKLES, _lacks))
-        exported = _export_bert(folder, directory) or _export_any(folder, directory, reference)
+        folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS, _PICKLES, lacks))
+        sound = folder.model_type in SOUND_TYPES
+        exported: tuple[int, SourceInput, tuple[Tap, ...]]
+        if sound:
+            from headstart.sources.transformers_sound import export_sound
+
+            exported = export_sound(folder, directory, reference)
+        else:
+            exported = _export_bert(folder, directory) or _export_any(folder, directory, reference)
         parameters, description, taps = exported
         return Exported(
             name=Path(reference).resolve().name if local else reference,
-            modality="text",
+            modality="sound" if sound else "text",
             origin=f"transformers {folder.model_type} model, {'local folder' if local else 'model hub'}",
             licence=folder.licence,
             parameters=parameters,
             input=description,
             taps=taps,
         )
-
-
-def _lacks(root: Path) -> str:
-    """The first file that a folder from the hub lacks to be exported; empty for none."""
-    path = next((path for path in (root, root / "0_Transformer") if (path / "config.json").is_file()), None)
-    if path is None:
-        return "config.json"
-    if missing := _lacks_weights(path):
-        return missing
-    # An older tokenizer's vocabulary means little without its settings.
-    older = (path / "tokenizer_config.json").is_file() and _has_vocabulary(path)
-    return "" if older or (path / TOKENIZER_FILE).is_file() else TOKENIZER_FILE
-
-
-def _lacks_weights(path: Path) -> str:
-    """The first file of the weights that is not there: the one file, or a shard that the index names."""
-    for name in _WEIGHTS:
-        index = path / f"{name}.index.json"
-        if (path / name).is_file():
-            return ""
-        if index.is_file():
-            shards = read_object(index).get("weight_map")
-            names = sorted({str(shard) for shard in shards.values()}) if isinstance(shards, dict) else []
-            return next((shard for shard in names if not (path / shard).is_file()), "") if names else index.name
-    return _WEIGHTS[0]
-
-
-def _has_vocabulary(path: Path) -> bool:
-    return any(found for pattern in _VOCABULARIES for found in path.glob(pattern))
 
 
 def _plain_bert(folder: TextFolder) -> BertConfig | None:
@@ -136,7 +112,7 @@ def _plain_bert(folder: TextFolder) -> BertConfig | None:
     if config is None or not (folder.path / TOKENIZER_FILE).is_file():
         return None
     try:
-        with safetensors.safe_open(str(folder.path / _WEIGHTS[0]), framework="numpy") as file:
+        with safetensors.safe_open(str(folder.path / WEIGHTS[0]), framework="numpy") as file:
             kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError):
         return None
@@ -154,7 +130,7 @@ def _export_bert(folder: TextFolder, directory: Path) -> tuple[int, TextInput, t
     from headstart.sources.graph import write
     from headstart.sources.torch_export import spread
 
-    state = safetensors.numpy.load_file(folder.path / _WEIGHTS[0])
+    state = safetensors.numpy.load_file(folder.path / WEIGHTS[0])
     description = folder.describe(tokenizer, config.vocabulary)
     model, taps, parameters = bert.build(state, config, tuple(spread(config.layers + 1, _DEPTHS)))
     (directory / TOKENIZER_FILE).write_bytes(tokenizer)
@@ -166,9 +142,9 @@ def _export_any(folder: TextFolder, directory: Path, reference: str) -> tuple[in
     """The way of AutoModel: any encoder that yields hidden states."""
     require("torch", "torch", f"exporting {reference!r}")
     require("transformers", "torch", f"exporting {reference!r}")
-    with _quiet():
+    with quiet():
         tokenizer = read_tokenizer(folder.path) or _convert_tokenizer(folder)
-        model = _load(folder)
+        model = load(folder)
         import tokenizers
 
         from headstart.sources.torch_export import export
@@ -183,51 +159,13 @@ def _export_any(folder: TextFolder, directory: Path, reference: str) -> tuple[in
     return parameters, description, taps
 
 
-def _load(folder: TextFolder) -> Any:
-    """The model in fp32, every weight from the file; nothing in the file can run code."""
-    import transformers
-
-    if absent := _lacks_weights(folder.path):
-        raise SourceError(
-            f"{folder.path} has no {absent}; expected the weights as {' or '.join(_WEIGHTS)}, whole or in shards: "
-            "download it again, or save the model with model.save_pretrained(FOLDER)"
-        )
-    tensors = any(folder.path.glob("*.safetensors"))
-    if not tensors:
-        check_pickles(folder.path / _WEIGHTS[1])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the age of a file's layout
-            model, loading = transformers.AutoModel.from_pretrained(
-                folder.path,
-                attn_implementation="eager",  # the form that exports everywhere
-                local_files_only=True,
-                output_loading_info=True,
-                trust_remote_code=False,
-                use_safetensors=tensors,
-                weights_only=True,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:240]
-        raise SourceError(
-            f"{folder.path} cannot be loaded as a text encoder from plain tensors ({reason}); where its weights are "
-            "sound, save them as safetensors with model.save_pretrained(FOLDER)"
-        ) from error
-    missing = [name for name in loading["missing_keys"] if not name.startswith("pooler.")]
-    if missing:
-        raise SourceError(f"{folder.path} lacks the weights of {len(missing)} tensors, {missing[0]} among them")
-    if model.config.is_encoder_decoder:
-        model = model.get_encoder()
-    return model.float().eval()
-
-
 def _convert_tokenizer(folder: TextFolder) -> bytes:
     """tokenizer.json made from an older tokenizer's files."""
     import transformers
 
     try:
         # Without this check some versions make an empty tokenizer out of no files at all.
-        if not _has_vocabulary(folder.path):
+        if not has_vocabulary(folder.path):
             raise FileNotFoundError("no vocabulary")
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder.path, local_files_only=True, trust_remote_code=False, use_fast=True
@@ -277,19 +215,3 @@ def _collect(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) 
 def _collect_without_first(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[Output]:
     """For tokenizers that do not put two tokens of their own around a text: it may have one token only."""
     return [output for output in _collect(model, input_ids, attention_mask) if output.pooling != "first"]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no chatter of transformers, whose settings are put back afterwards."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -1,0 +1,46 @@
+"""Short-time power spectra in float32: overlapping frames, a taper, a real Fourier transform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+# Frames that are transformed together: bounds memory, whatever the length of the sound.
+_CHUNK = 1024
+
+
+def frames(samples: Samples, length: int, hop: int) -> Samples:
+    """(n, length): every frame that lies wholly in (t,) samples, `hop` apart. A view."""
+    whole: Samples = np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
+    return whole
+
+
+def chunks(framed: Samples) -> Iterator[Samples]:
+    """Some frames at a time, copied, so that they may be changed in place."""
+    for start in range(0, len(framed), _CHUNK):
+        yield framed[start : start + _CHUNK].astype(np.float32, copy=True)
+
+
+def powers(tapered: Samples, size: int) -> Samples:
+    """(size // 2 + 1, n) squared magnitudes of the Fourier transforms of (n, length) frames, zeros added up to size."""
+    from scipy import fft  # keeps float32, in every version of NumPy
+
+    found = fft.rfft(tapered, n=size, axis=1)
+    parts = found.view(np.float32).reshape(*found.shape, 2)
+    parts *= parts
+    power: Samples = np.add(parts[..., 0], parts[..., 1])
+    return np.ascontiguousarray(power.T)
+
+
+@cache
+def hann(length: int, *, periodic: bool = True) -> Samples:
+    """(length,) the raised cosine; periodic: the first `length` values of the one that is one longer."""
+    steps = np.arange(length) / (length if periodic else length - 1)
+    taper: Samples = (0.5 - 0.5 * np.cos(2 * np.pi * steps)).astype(np.float32)
+    taper.flags.writeable = False  # it is shared
+    return taper
