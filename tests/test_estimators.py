@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,33 @@ def test_a_fitted_text_classifier_is_pickled_with_its_model():
 def test_labels_that_cannot_be_classes(y, message):
     with pytest.raises(ValueError, match=message):
         HeadstartClassifier().fit(TEXTS, y)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_paths_of_sounds_are_fitted_and_predicted_as_files(monkeypatch, tmp_path, kind):
+    import headstart.interface as interface
+
+    seen = []
+
+    class Fitted:
+        card = SimpleNamespace(modality="sound")
+
+        def probabilities(self, items):
+            seen.append(items)
+            return np.tile([0.2, 0.8], (len(items), 1)), {}
+
+    def fit(table, **options):
+        seen.append((table["input"].tolist(), options["modality"]))
+        return Fitted()
+
+    monkeypatch.setattr(interface, "fit", fit)
+    paths = [kind(tmp_path / name) for name in ("a.wav", "b.FLAC", "c.mp3", "d.m4a")]
+    fitted = HeadstartClassifier().fit(paths, ["x", "y", "x", "y"])
+    assert fitted.predict(paths[:1]).tolist() == ["y"]
+    assert seen == [([str(path) for path in paths], "sound"), [Path(paths[0])]]
+    for other in ("some words", "x.png"):  # not all of them are sounds
+        HeadstartClassifier().fit([*map(str, paths[:3]), other], ["x", "y", "x", "y"])
+        assert seen[-1][1] == "text"
 
 
 @pytest.mark.parametrize("kind", [str, Path])

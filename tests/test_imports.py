@@ -21,13 +21,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(FOUNDATION, ()),
     "data": (),
     "sources": (),
-    "engines": ("data", "sources"),
-    "features": ("data", "sources", "engines"),
+    "fronts": ("sources",),
+    "engines": ("data", "sources", "fronts"),
+    "features": ("data", "sources", "fronts", "engines"),
     "heads": (),
     "evidence": ("heads",),
-    "adapt": ("data", "sources", "engines", "features", "heads", "evidence"),
-    "plan": ("data", "sources", "engines", "features", "heads", "evidence", "adapt"),
-    "model": ("data", "sources", "engines", "features", "heads", "evidence", "adapt", "plan"),
+    "adapt": ("data", "sources", "fronts", "engines", "features", "heads", "evidence"),
+    "plan": ("data", "sources", "fronts", "engines", "features", "heads", "evidence", "adapt"),
+    "model": ("data", "sources", "fronts", "engines", "features", "heads", "evidence", "adapt", "plan"),
+    "speech": ("data", "sources", "fronts", "engines", "features", "heads", "evidence", "adapt", "plan", "model"),
     "charts": (),
 }
 _BELOW_FACES = tuple(layer for layer in ALLOWED if layer not in FOUNDATION)
@@ -39,7 +41,7 @@ ALLOWED |= {
 }
 HEAVY = (
     "torch", "timm", "transformers", "sklearn", "scipy", "pandas", "openvino", "onnxruntime", "onnx", "rich", "ray",
-    "matplotlib",
+    "matplotlib", "ctranslate2", "soundfile", "soxr", "jiwer", "whisper_normalizer", "tokenizers",
 )  # fmt: skip
 
 

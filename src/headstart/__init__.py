@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headstart.estimators import HeadstartClassifier, HeadstartRegressor
     from headstart.interface import curve, fit
     from headstart.model.model import Model
-    from headstart.model.packing import load
+    from headstart.workflow.saved import load
 
 __version__ = "0.1.0"
 __all__ = ["HeadstartClassifier", "HeadstartRegressor", "Model", "curve", "fit", "load"]
@@ -29,7 +29,7 @@ _HOMES = {
     "Model": "headstart.model.model",
     "curve": "headstart.interface",
     "fit": "headstart.interface",
-    "load": "headstart.model.packing",
+    "load": "headstart.workflow.saved",
 }
 
 

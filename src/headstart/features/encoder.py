@@ -65,10 +65,18 @@ class Encoder:
         return sum(tap.width for tap in self.taps)
 
     def rows(self, feeds: Feeds) -> NDArray[np.float16]:
-        """(n, D) float16 of n prepared items; what float16 cannot hold is cut to +-65504. NaN stays NaN."""
+        """(n, D) float16 of n prepared items."""
+        return half(self.outputs(feeds))
+
+    def outputs(self, feeds: Feeds) -> NDArray[np.float32]:
+        """(n, D) float32 of n prepared items, the taps side by side."""
         outputs = self.session.run(feeds)
-        whole = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
-        return np.clip(whole, -_HALF, _HALF).astype(np.float16)
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
+
+
+def half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """In the precision of the cache; what float16 cannot hold is cut to +-65504. NaN stays NaN."""
+    return np.clip(values, -_HALF, _HALF).astype(np.float16)
 
 
 def open_encoder(source: Source, choice: Choice, *, progress: Progress = SILENT) -> Encoder:

@@ -16,8 +16,11 @@ MAX_BYTES = 512 * 2**20
 _SETTLED_NS = 2_000_000_000
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, too_large: str = "make it smaller") -> bytes:
     """The whole of a regular file.
+
+    Args:
+        too_large: what to do with one that has more than MAX_BYTES.
 
     Raises:
         ItemError: it is missing, unreadable, no regular file, or has more than MAX_BYTES.
@@ -25,9 +28,9 @@ def read_file(path: Path) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise ItemError("not a file; expected an image file")
+            raise ItemError("not a file; expected one")
         if found.st_size > MAX_BYTES:
-            raise ItemError(f"{found.st_size:,} bytes; at most {MAX_BYTES:,} are read: scale the image down")
+            raise ItemError(f"{found.st_size:,} bytes; at most {MAX_BYTES:,} are read: {too_large}")
         with path.open("rb") as file:
             return file.read(MAX_BYTES)
     except (OSError, ValueError) as error:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.features.cache import FeatureCache
-from headstart.features.hog import names
 from headstart.features.paged import give_back, step, zeros
 from headstart.features.stream import Embedded, Need
 
@@ -28,7 +27,7 @@ class Column:
         self.known = np.zeros(len(values), bool)
         self._flat = values.reshape(len(values), math.prod(values.shape[1:]))
         self._cache = cache
-        # An empty cache, the first time, need not be asked for each image.
+        # An empty cache, the first time, need not be asked for each file.
         self._asked = cache is not None and cache.any()
         self._fresh: list[tuple[bytes, int]] = []
 
@@ -63,7 +62,7 @@ class Column:
 
 
 class Ledger:
-    """The results of n items.
+    """The results of n items, of `width` columns each, and `described` columns that need no source (0: nobody asked).
 
     Attributes:
         rows: the (n, D) float16 features.
@@ -73,10 +72,10 @@ class Ledger:
     """
 
     def __init__(
-        self, n: int, width: int, cache: FeatureCache | None, described: bool, described_cache: FeatureCache | None
+        self, n: int, width: int, cache: FeatureCache | None, described: int, described_cache: FeatureCache | None
     ) -> None:
         self.rows = Column(zeros(n, width, np.float16), cache)
-        plain = np.zeros((n, len(names())), np.float16) if described else None
+        plain = np.zeros((n, described), np.float16) if described else None
         self.described = None if plain is None else Column(plain, described_cache)
         self.failures: dict[int, str] = {}
         self.cached = 0

@@ -1,7 +1,7 @@
 """Items in, rows out: prepared and run by a pool of threads, a bounded number at a time.
 
-Each worker takes a few items through all steps, so that there are no queues between steps to balance. On a CPU images
-are run one by one: batches gain nothing there, and an image's row cannot depend on its neighbours.
+Each worker takes a few items through all steps, so that there are no queues between steps to balance. On a CPU files
+are run one by one: batches gain nothing there, and a file's row cannot depend on its neighbours.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from headstart.errors import ItemError
 from headstart.features.encoder import Encoder
 from headstart.features.files import content_key, read_file
-from headstart.features.hog import describe_rows
-from headstart.features.images import look, normalise
+from headstart.features.reader import Reader, Seen
 from headstart.features.texts import Ids, batches, feeds, load_tokenizer, tokenise
 from headstart.features.windowed import windowed
-from headstart.sources.base import ImageInput, TextInput
+from headstart.sources.base import TextInput
 
-_IMAGES_CPU, _IMAGES_CUDA = 8, 64
+# Files that a worker takes at a time: on a GPU, where they may be run side by side, many.
+_FEW, _MANY = 8, 64
 # Texts are sorted by length within this many.
 _TEXTS = 8192
 
@@ -42,9 +42,9 @@ class Embedded:
 
     Attributes:
         position: of the item.
-        key: the name of an image's content; empty for a text, and where a file could not be read.
+        key: the name of a file's content; empty for a text, and where a file could not be read.
         row: (D,) float16, where it was needed and found.
-        described: (d,) float16, what `hog.describe` says of it, the same.
+        described: (d,) float16, what its reader's `describe` says of it, the same.
         failure: why it could not be read, or nothing.
     """
 
@@ -55,23 +55,24 @@ class Embedded:
     failure: str = ""
 
 
-# Asked of each image (its position, its content's key) by the worker that read it: many threads at once.
+# Asked of each file (its position, its content's key) by the worker that read it: many threads at once.
 Ask = Callable[[int, bytes], Need]
 
 
-def stream_images(
-    items: Sequence[Path], positions: Sequence[int], encoder: Encoder, ask: Ask
+def stream_files(
+    items: Sequence[Path], positions: Sequence[int], encoder: Encoder, ask: Ask, reader: Reader
 ) -> Generator[list[Embedded], None, None]:
-    """The images at `positions`, in that order, some at a time."""
+    """The files at `positions`, in that order, some at a time."""
     on_cpu = encoder.device == "cpu"
-    size = _IMAGES_CPU if on_cpu else _IMAGES_CUDA
+    size = _MANY if reader.alike and not on_cpu else _FEW
     parts = (positions[i : i + size] for i in range(0, len(positions), size))
-    prepare = partial(_prepare_images, items, encoder, ask)
+    prepare = partial(_prepare, items, encoder, ask, reader)
+    run = partial(_run_each, encoder, reader, prepare)
     if on_cpu:
-        yield from windowed((partial(_run_each, encoder, prepare, part) for part in parts), encoder.workers)
+        yield from windowed((partial(run, part) for part in parts), encoder.workers)
     else:
-        for prepared in windowed((partial(_listed, prepare, part) for part in parts), encoder.workers):
-            yield _run_together(encoder, prepared)
+        for prepared in windowed((partial(_listed, reader, prepare, part) for part in parts), encoder.workers):
+            yield _run_together(encoder, reader, prepared)
 
 
 def stream_texts(
@@ -87,61 +88,64 @@ def stream_texts(
 
 
 class _Prepared(NamedTuple):
-    """An image on its way: what is done of it, the graph's input where a row is needed, and its thumbnail likewise."""
+    """A file on its way: what is done of it, and what was seen of it for the graph and for its description."""
 
     done: Embedded
-    values: NDArray[np.float32] | None = None
-    thumbnail: NDArray[np.uint8] | None = None
+    seen: Seen = Seen()
 
 
-def _prepare_images(items: Sequence[Path], encoder: Encoder, ask: Ask, part: Sequence[int]) -> Iterator[_Prepared]:
-    assert isinstance(encoder.input, ImageInput)
+def _prepare(
+    items: Sequence[Path], encoder: Encoder, ask: Ask, reader: Reader, part: Sequence[int]
+) -> Iterator[_Prepared]:
     for position in part:
         key = b""
         try:
-            data = read_file(Path(items[position]))
+            data = read_file(Path(items[position]), reader.too_large)
             key = content_key(data)
             need = ask(position, key)
             if not any(need):
                 yield _Prepared(Embedded(position, key))
                 continue
-            views = look(data, encoder.input if need.row else None, thumbnail=need.described)
+            seen = reader.see(data, encoder.input if need.row else None, described=need.described)
         except ItemError as error:
             yield _Prepared(Embedded(position, key, failure=str(error)))
             continue
-        values = None if views.pixels is None else normalise(views.pixels, encoder.input)
-        yield _Prepared(Embedded(position, key), values, views.thumbnail)
+        yield _Prepared(Embedded(position, key), seen)
 
 
-def _described(prepared: Sequence[_Prepared]) -> list[_Prepared]:
+def _described(reader: Reader, prepared: Sequence[_Prepared]) -> list[_Prepared]:
     """All of them together: an image alone takes twice as long, most of it under Python's lock."""
-    thumbnails = [one.thumbnail for one in prepared if one.thumbnail is not None]
-    if not thumbnails:
+    looks = [one.seen.look for one in prepared if one.seen.look is not None]
+    if not looks:
         return list(prepared)
-    rows = iter(describe_rows(np.stack(thumbnails)))
+    rows = iter(reader.describe(looks))
     return [
-        one if one.thumbnail is None else _Prepared(replace(one.done, described=next(rows)), one.values)
+        one if one.seen.look is None else _Prepared(replace(one.done, described=next(rows)), Seen(one.seen.values))
         for one in prepared
     ]
 
 
-def _listed(prepare: Callable[[Sequence[int]], Iterator[_Prepared]], part: Sequence[int]) -> list[_Prepared]:
-    return _described(list(prepare(part)))
+def _listed(
+    reader: Reader, prepare: Callable[[Sequence[int]], Iterator[_Prepared]], part: Sequence[int]
+) -> list[_Prepared]:
+    return _described(reader, list(prepare(part)))
 
 
 def _run_each(
-    encoder: Encoder, prepare: Callable[[Sequence[int]], Iterator[_Prepared]], part: Sequence[int]
+    encoder: Encoder, reader: Reader, prepare: Callable[[Sequence[int]], Iterator[_Prepared]], part: Sequence[int]
 ) -> list[Embedded]:
-    """One image after the other through the graph, so that one graph's input is held at a time."""
-    run = [_Prepared(_run_together(encoder, [prepared])[0], thumbnail=prepared.thumbnail) for prepared in prepare(part)]
-    return [one.done for one in _described(run)]
+    """One file after the other through the graph, so that one graph's input is held at a time."""
+    run = [
+        _Prepared(_run_together(encoder, reader, [prepared])[0], Seen(look=prepared.seen.look))
+        for prepared in prepare(part)
+    ]
+    return [one.done for one in _described(reader, run)]
 
 
-def _run_together(encoder: Encoder, prepared: Sequence[_Prepared]) -> list[Embedded]:
-    values = [one.values for one in prepared if one.values is not None]
-    feed = values[0][None] if len(values) == 1 else np.stack(values) if values else None
-    rows = iter(()) if feed is None else iter(encoder.rows({"image": feed}))
-    return [one.done if one.values is None else _with_row(one.done, next(rows)) for one in prepared]
+def _run_together(encoder: Encoder, reader: Reader, prepared: Sequence[_Prepared]) -> list[Embedded]:
+    values = [one.seen.values for one in prepared if one.seen.values is not None]
+    rows = iter(reader.rows(encoder, values)) if values else iter(())
+    return [one.done if one.seen.values is None else _with_row(one.done, next(rows)) for one in prepared]
 
 
 def _text_jobs(

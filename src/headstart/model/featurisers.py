@@ -16,12 +16,15 @@ from headstart.engines.base import Precision
 from headstart.engines.failure import EXPORT_AGAIN
 from headstart.errors import ArtefactError, EngineError, SourceError
 from headstart.features.encoder import Encoder
-from headstart.features.stream import Need, stream_images, stream_texts
+from headstart.features.reader import Reader
+from headstart.features.readers import READERS
+from headstart.features.sound_facts import beside_facts
+from headstart.features.stream import Need, stream_files, stream_texts
 from headstart.model.damage import damage
 from headstart.sources.base import SourceInput, Tap
 
 Failures = dict[int, str]
-# Image: paths; text: strings; table: (n, d) float64.
+# Image, sound: paths; text: strings; table: (n, d) float64.
 Items = Sequence[Any] | NDArray[np.float64]
 
 
@@ -87,9 +90,11 @@ class SourceFeaturiser:
         encoder, everything = self._encoder, range(len(items))
         matrix = np.zeros((len(items), encoder.width), np.float32)
         failures: Failures = {}
-        texts = self.input.kind == "text"
-        given = list(items)
-        stream = stream_texts(given, everything, encoder) if texts else stream_images(given, everything, encoder, _row)
+        given, reader = list(items), READERS.get(self.input.kind)
+        if reader is None:
+            stream = stream_texts(given, everything, encoder)
+        else:
+            stream = stream_files(given, everything, encoder, _row, reader)
         for embedded in (one for some in stream for one in some):
             if embedded.row is None:
                 failures[embedded.position] = embedded.failure
@@ -99,7 +104,7 @@ class SourceFeaturiser:
 
 
 def _row(position: int, key: bytes) -> Need:
-    """Every image needs its row, and no descriptor."""
+    """Every file needs its row, and no descriptor."""
     return Need(row=True, described=False)
 
 
@@ -108,9 +113,22 @@ class HogFeaturiser:
     """Gradient histograms and colour statistics."""
 
     def apply(self, items: Items) -> Block:
-        from headstart.features.described import describe_images
+        return Block(*_described(items, READERS["image"]))
 
-        return Block(*describe_images([Path(item) for item in items]))
+
+@dataclass(frozen=True)
+class LogmelFeaturiser:
+    """Statistics of log-mel bands, cepstra and simple descriptors."""
+
+    def apply(self, items: Items) -> Block:
+        described, failures = _described(items, READERS["sound"])
+        return Block(beside_facts(described), failures)
+
+
+def _described(items: Items, reader: Reader) -> tuple[NDArray[np.float16], Failures]:
+    from headstart.features.described import describe_files
+
+    return describe_files([Path(item) for item in items], reader)
 
 
 @dataclass(frozen=True)

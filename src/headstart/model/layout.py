@@ -22,7 +22,10 @@ from headstart.archive.names import CARD
 from headstart.data.dataset import MODALITIES, Modality
 from headstart.engines.base import Precision
 from headstart.errors import ArtefactError, SourceError
-from headstart.sources.base import Ancestor, ImageInput, SourceInput, Tap, TextInput
+from headstart.sources.base import Ancestor, SourceInput, Tap
+from headstart.sources.base import Modality as SourceModality
+from headstart.sources.files import Fields
+from headstart.sources.input_record import read_input
 from headstart.sources.lineage import read_lineage
 from headstart.tasks import TASKS, Task
 
@@ -123,19 +126,17 @@ def parse_input(value: Any) -> SourceInput:
     Raises:
         ArtefactError: it is not one.
     """
+    where = f"{CARD}: the input description of a view"
+    if not isinstance(value, dict):
+        raise ArtefactError(f"{where} is not one: damaged file")
+    fields = Fields(value, where)
+    kind = fields.text("kind", choices=get_args(SourceModality))
     try:
-        if value["kind"] == "image":
-            described = {**value, "mean": tuple(map(float, value["mean"])), "std": tuple(map(float, value["std"]))}
-            image = ImageInput(**described)
-            if 8 <= int(image.size) <= 4096 and len(image.mean) == len(image.std) == 3 and min(image.std) > 0:
-                return image
-        elif value["kind"] == "text":
-            text = TextInput(**value)
-            if 1 <= int(text.max_tokens) <= 1 << 20 and isinstance(text.prefix, str):
-                return text
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise ArtefactError(f"{CARD}: the input description of a view is not one: damaged file")
+        described = read_input(fields, cast("SourceModality", kind))
+        fields.finish(others=False)
+    except SourceError as error:
+        raise ArtefactError(f"{error}: damaged file") from None
+    return described
 
 
 def parse_precision(value: Any) -> Precision:

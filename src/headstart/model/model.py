@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.archive.container import is_odd
-from headstart.data.dataset import Dataset, Skipped
-from headstart.errors import DataError, StorageError
+from headstart.data.dataset import Dataset
+from headstart.errors import DataError
 from headstart.evidence.calibration import Calibration
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.evidence.metrics import confusion
@@ -22,6 +21,7 @@ from headstart.heads.base import FittedHead
 from headstart.model.damage import damage
 from headstart.model.featurisers import Failures, Featuriser, Items, join
 from headstart.model.layout import ModelCard
+from headstart.model.lost import errors_before
 from headstart.model.origin import Origin
 from headstart.model.temporary import TemporaryFolder
 from headstart.progress import SILENT, Progress
@@ -79,7 +79,7 @@ class Model:
         """Calibrated probabilities of items.
 
         Args:
-            items: image: paths; text: strings; table: (n, d) float64 in the order of `card.columns`.
+            items: image, sound: paths; text: strings; table: (n, d) float64 in the order of `card.columns`.
 
         Returns:
             (n, C) float64 (regression: (n, 1), the prediction), and position -> reason of the failed (zero rows).
@@ -114,8 +114,8 @@ class Model:
         """Predict items one after another, in bounded memory.
 
         Args:
-            inputs: image: files, folders, or a table of paths; text: strings, .txt files, or tables; table: tables or
-                DataFrames. One of them or a sequence.
+            inputs: image, sound: files, folders, or a table of paths; text: strings, .txt files, or tables; table:
+                tables or DataFrames. One of them or a sequence.
             input: the table's column that holds the items, where it is not the one of the fit.
 
         Yields:
@@ -134,13 +134,13 @@ class Model:
                 part = dataset.take(np.arange(start, min(start + CHUNK, len(dataset))))
                 probabilities, failures = self.probabilities(part.items)
                 for row, name in enumerate(part.ids):
-                    yield from _errors(lost, start + row)
+                    yield from errors_before(lost, start + row)
                     if row in failures:
                         yield {"input": name, "error": failures[row]}
                     else:
                         yield {"input": name, **self._prediction(probabilities[row])}
                 bar.advance(len(part))
-        yield from _errors(lost, len(dataset))
+        yield from errors_before(lost, len(dataset))
 
     def _prediction(self, p: NDArray[np.float64]) -> dict[str, Any]:
         named = dict(zip(self.classes, map(float, p), strict=True))
@@ -222,23 +222,7 @@ class Model:
         Raises:
             StorageError: the disk is full, the folder cannot be written, or there is a device or a pipe.
         """
-        goal = Path(path)
-        if is_odd(goal):
-            raise StorageError(f"{goal} is neither a file nor free: choose another place")
-        partial = goal.with_name(f".{goal.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                file.writelines(self.origin.blocks())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, goal)
-        except OSError as error:
-            raise StorageError(
-                f"{goal} cannot be written ({error.strerror}): free some room or choose another place"
-            ) from None
-        finally:
-            partial.unlink(missing_ok=True)
-        return goal
+        return self.origin.copy(Path(path))
 
 
 def _restored(content: bytes, report: dict[str, Any]) -> Model:
@@ -259,12 +243,5 @@ def _confusion(target: Target, probabilities: NDArray[np.float64]) -> list[list[
     return counts
 
 
-def _errors(lost: deque[Skipped], position: int) -> Iterator[dict[str, Any]]:
-    """What could not be read and was given before the item at `position`; taken off `lost`."""
-    while lost and lost[0].before <= position:
-        skipped = lost.popleft()
-        yield {"input": skipped.id, "error": skipped.reason}
-
-
 def _unit(modality: str) -> str:
-    return {"image": "images", "text": "texts"}.get(modality, "rows")
+    return {"image": "images", "text": "texts", "sound": "clips"}.get(modality, "rows")

@@ -20,7 +20,14 @@ from headstart.evidence.calibration import Calibration
 from headstart.heads.base import FittedHead, HeadState
 from headstart.model import layout
 from headstart.model.damage import damage
-from headstart.model.featurisers import Featuriser, HogFeaturiser, RowsFeaturiser, SourceFeaturiser, TfidfFeaturiser
+from headstart.model.featurisers import (
+    Featuriser,
+    HogFeaturiser,
+    LogmelFeaturiser,
+    RowsFeaturiser,
+    SourceFeaturiser,
+    TfidfFeaturiser,
+)
 from headstart.model.layout import ModelCard
 from headstart.model.model import Model
 from headstart.model.origin import Origin
@@ -137,6 +144,8 @@ def _opened(k: int, card: ModelCard, archive: Archive, folder: Path) -> Featuris
         return _opened_source(k, card, archive, folder)
     if kind == ("image", "hog"):
         return HogFeaturiser()
+    if kind == ("sound", "logmel"):
+        return LogmelFeaturiser()
     if kind == ("text", "tfidf"):
         from headstart.features.tfidf import Vocabulary
 

@@ -28,9 +28,10 @@ BLOCK_HEADS = ("weighted",)
 # all layers (solar cells, 1,000 items, cross-fitted: log loss .30 against .28), for twice its time.
 TEXT_HEADS = ("weighted",)
 _HEAD_WORDS = {"boosted-trees": "boosted trees", "sparse-linear": "linear model", "ridge": "linear model"}
-_VIEW_WORDS = {"hog": "HOG", "tfidf": "TF-IDF", "columns": "columns"}
+_VIEW_WORDS = {"hog": "HOG", "logmel": "log-mel", "tfidf": "TF-IDF", "columns": "columns"}
 BASELINE_HEADS = {
     "hog": ("ridge", "boosted-trees"),
+    "logmel": ("ridge", "boosted-trees"),
     "tfidf": ("sparse-linear", "boosted-trees"),
     "columns": ("ridge", "boosted-trees"),
 }

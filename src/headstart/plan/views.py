@@ -24,7 +24,7 @@ class ViewState:
     """A fitted view as inert data, for the artefact.
 
     Attributes:
-        kind: "source", "hog", "tfidf" or "rows".
+        kind: "source", "hog", "logmel", "tfidf" or "rows".
         settings: to JSON.
         arrays: to safetensors.
         source: the source to pack beside it, for kind "source".
@@ -146,12 +146,17 @@ class FusedView:
 
 
 @dataclass(frozen=True, eq=False)
-class HogView:
-    """Gradient histograms and colour statistics: images without pretrained knowledge."""
+class _DescribedView:
+    """Descriptors of files, computed with the sources' rows. Nothing to fit: it is its own fitted form.
+
+    Attributes:
+        described: (n, d) float16.
+        detail: its kind in the artefact, too.
+    """
 
     described: NDArray[np.float16]
     source: str = NO_SOURCE
-    detail: str = "hog"
+    detail: str = ""
     cost: float = 0.01
 
     @property
@@ -162,14 +167,28 @@ class HogView:
     def blocks(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def fit(self, rows: Rows) -> HogView:
+    def fit(self, rows: Rows) -> FittedView:
         return self
 
     def matrix(self, rows: Rows) -> NDArray[np.float16]:
         return self.described[rows]
 
     def states(self) -> tuple[ViewState, ...]:
-        return (ViewState("hog"),)
+        return (ViewState(self.detail),)
+
+
+@dataclass(frozen=True, eq=False)
+class HogView(_DescribedView):
+    """Gradient histograms and colour statistics: images without pretrained knowledge."""
+
+    detail: str = "hog"
+
+
+@dataclass(frozen=True, eq=False)
+class LogmelView(_DescribedView):
+    """Statistics of log-mel bands, cepstra and simple descriptors: sounds without pretrained knowledge."""
+
+    detail: str = "logmel"
 
 
 @dataclass(frozen=True, eq=False)

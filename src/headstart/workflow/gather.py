@@ -10,15 +10,17 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.dataset import Dataset, Skipped
+from headstart.data.dataset import FILES, Dataset, Skipped
 from headstart.engines.choose import Choice, choose
 from headstart.errors import DataError, OptionError
 from headstart.features.blocks import Features
-from headstart.plan.views import HogView, RowsView, SourceView, TfidfView, View
+from headstart.features.sound_facts import beside_facts
+from headstart.plan.views import HogView, LogmelView, RowsView, SourceView, TfidfView, View
 from headstart.progress import Progress
 from headstart.sources.base import Modality, Source
 from headstart.workflow.ancestry import remarks
 from headstart.workflow.clock import Clock
+from headstart.workflow.heard import remarks_on_sounds
 from headstart.workflow.options import FitOptions
 
 
@@ -60,6 +62,11 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
     seen = _see(dataset, opened, choices, options, progress)
     clock.lap("embed")
     dataset, seen = _readable(dataset, seen)
+    if dataset.modality == "sound" and seen.described is not None:
+        heard = remarks_on_sounds(seen.described, opened)
+        for note in heard:
+            progress.say(note)
+        notes += heard
     views = tuple(
         SourceView(features, source, source.taps, "all") for features, source in zip(seen.features, opened, strict=True)
     )
@@ -123,7 +130,7 @@ def _check_modality(dataset: Dataset, source: str, modality: Modality | None) ->
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What the sources said, and what images are without them."""
+    """What the sources said, and what files are without them."""
 
     features: tuple[Features, ...]
     described: NDArray[np.float16] | None
@@ -133,15 +140,17 @@ class _Seen:
 def _see(
     dataset: Dataset, sources: Sequence[Source], choices: Sequence[Choice], options: FitOptions, progress: Progress
 ) -> _Seen:
-    from headstart.features.described import describe_images
+    from headstart.features.described import describe_files
     from headstart.features.embed import embed
+    from headstart.features.readers import READERS
 
-    images = dataset.modality == "image"
+    files = dataset.modality in FILES
     if not sources:
         described: NDArray[np.float16] | None = None
         failures: dict[int, str] = {}
-        if images:
-            described, failures = describe_images(cast("Sequence[Path]", dataset.items), progress=progress)
+        if files:
+            paths, reader = cast("Sequence[Path]", dataset.items), READERS[dataset.modality]
+            described, failures = describe_files(paths, reader, progress=progress)
         return _Seen((), described, failures)
     features = tuple(
         embed(
@@ -150,7 +159,7 @@ def _see(
             choice=choice,
             use_cache=options.cache,
             progress=progress,
-            described=images and position == 0,
+            described=files and position == 0,
         )
         for position, (source, choice) in enumerate(zip(sources, choices, strict=True))
     )
@@ -187,5 +196,5 @@ def _plain_view(dataset: Dataset, described: NDArray[np.float16] | None) -> View
         return RowsView(np.asarray(dataset.items), dataset.columns)
     if dataset.modality == "text":
         return TfidfView([str(text) for text in dataset.items])
-    assert described is not None, "images come described"
-    return HogView(described)
+    assert described is not None, "files come described"
+    return LogmelView(beside_facts(described)) if dataset.modality == "sound" else HogView(described)

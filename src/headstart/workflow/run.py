@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import FILES, Dataset
 from headstart.errors import OptionError
 from headstart.evidence.metrics import class_weights
 from headstart.plan.crossfit import Problem
@@ -25,12 +25,10 @@ from headstart.workflow.tuning import Tuning
 _PATIENCE, _PATIENCE_SHARE = 60.0, 0.25
 # Without a budget no clock decides: heads on sources may take so many estimated seconds (two quick cores need half of
 # them), or that part of what embedding is estimated to take, an item, by modality.
-_ALLOWANCE, _EMBED_SECONDS = 60.0, {"image": 0.012, "text": 0.003}
+_ALLOWANCE, _EMBED_SECONDS = 60.0, {"image": 0.012, "text": 0.003, "sound": 0.05}
 # A fit is meant to stay below this much resident memory; the libraries alone take the second; each candidate may have
 # the third in any case.
 _MOST_BYTES, _PROCESS_BYTES, _LEAST_ROOM = 1_400_000_000, 450_000_000, 300_000_000
-# Up to this many items ten folds are affordable, and leave more to learn from.
-_FEW = 100
 
 
 def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILENT) -> FitResult:
@@ -99,17 +97,17 @@ def _deadline(budget: float, clock: Clock, *, more: bool) -> float:
 def _room(gathered: Gathered) -> int:
     """Working memory for one candidate: what a fit may take, less the process itself and the features it holds."""
     held = sum(view.features.held_bytes for view in gathered.sources)
-    held += 2 * len(gathered.dataset) * gathered.plain.width if gathered.dataset.modality == "image" else 0
+    held += 2 * len(gathered.dataset) * gathered.plain.width if gathered.dataset.modality in FILES else 0
     return max(_MOST_BYTES - _PROCESS_BYTES - held, _LEAST_ROOM)
 
 
 def _problem(dataset: Dataset, options: FitOptions) -> Problem:
     """Folds and weights: the same for every candidate."""
-    from headstart.data.splits import folds
+    from headstart.data.splits import folds, usual_folds
 
     target = dataset.target
     assert target is not None
-    k = 10 if len(dataset) <= _FEW else 5
+    k = usual_folds(len(dataset), dataset.groups if dataset.times is None else None)
     splits = folds(target, groups=dataset.groups, times=dataset.times, k=k, seed=options.seed)
     weights = None
     if options.balance:

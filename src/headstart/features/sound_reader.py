@@ -1,0 +1,48 @@
+"""Sounds as a graph's input, and as what the no-transfer baseline hears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.features import sound_baseline, sound_facts
+from headstart.features.cache import Space
+from headstart.features.encoder import Encoder, half
+from headstart.features.pooling import pool
+from headstart.features.reader import Seen
+from headstart.features.sounds import Sound, decode, windows
+from headstart.fronts import prepare
+from headstart.sources.base import SoundInput, SourceInput
+
+# Part of the name of the space of descriptors: raise it when `sound_baseline` would say something else.
+_VERSION = 1
+
+
+class SoundReader:
+    """A sound's windows are run one by one and pooled: its row depends on nothing but itself."""
+
+    unit = "clips"
+    space = Space("no transfer", f"logmel v{_VERSION}", len(sound_facts.NAMES) + len(sound_baseline.names()), "float16")
+    alike = False
+    too_large = "cut the recording into clips"
+
+    def see(self, data: bytes, how: SourceInput | None, *, described: bool) -> Seen:
+        assert how is None or isinstance(how, SoundInput)
+        rates = [*([] if how is None else [how.rate]), *([sound_baseline.RATE] if described else [])]
+        sound = decode(data, rates)
+        values = None if how is None else [prepare(one, how) for one in windows(sound.samples[how.rate], how)]
+        return Seen(values, _described(sound) if described else None)
+
+    def rows(self, encoder: Encoder, values: Sequence[Any]) -> NDArray[np.float16]:
+        pooled = [pool(np.concatenate([encoder.outputs(feeds) for feeds in one]), encoder.taps) for one in values]
+        return half(np.stack(pooled))
+
+    def describe(self, looks: Sequence[Any]) -> NDArray[np.float16]:
+        return half(np.stack(looks))
+
+
+def _described(sound: Sound) -> NDArray[np.float32]:
+    return np.concatenate([sound_facts.facts_row(sound), sound_baseline.describe(sound.samples[sound_baseline.RATE])])
