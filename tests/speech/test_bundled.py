@@ -34,10 +34,12 @@ def test_what_is_not_installed_is_named_with_its_install_line(monkeypatch) -> No
 @pytest.mark.skipif(not installed("whisper_tiny_en"), reason="not installed")
 @pytest.mark.parametrize("part", ["config", "tokenizer", "model"])
 def test_another_file_than_the_pinned_one_is_refused(part, monkeypatch) -> None:
-    package = bundled._PACKAGES["whisper_tiny_en"]
-    file = package.model[0] if part == "model" else getattr(package, part)
-    other = replace(file, sha256="0" * 64)
-    changed = replace(package, **{part: (other,) if part == "model" else other})
-    monkeypatch.setitem(bundled._PACKAGES, "whisper_tiny_en", changed)
+    wrong, name = {"sha256": "0" * 64}, "whisper_tiny_en"
+    if part == "model":
+        monkeypatch.setitem(bundled.PACKAGES, name, replace(bundled.PACKAGES[name], **wrong))
+    else:
+        one = bundled._RECOGNISERS[name]
+        changed = replace(one, **{part: replace(getattr(one, part), **wrong)})
+        monkeypatch.setitem(bundled._RECOGNISERS, name, changed)
     with pytest.raises(SourceError, match=r"expected 0000.*reinstall it with pip"):
         open_bundled("whisper_tiny_en")

@@ -75,7 +75,7 @@ def test_the_bundled_vocabularies_are_those_of_their_packages(name) -> None:
     if not bundled.installed(name):
         pytest.skip("not installed")
     tokens = bundled.open_bundled(name).tokens
-    folder = bundled._PACKAGES[name].tokenizer.locate().parent
+    folder = bundled._RECOGNISERS[name].tokenizer.locate().parent
     listed = folder / "vocabulary.txt"
     if listed.is_file():
         expected = listed.read_text("utf-8").removesuffix("\n").split("\n")

@@ -47,7 +47,7 @@ def test_of_an_onnx_file_its_description_tells(tmp_path):
     assert modality_of("\0.onnx") is None
 
 
-@pytest.mark.parametrize("sources", [("minilm_l6",), ("efficientnet_lite0", "org/encoder")])
+@pytest.mark.parametrize("sources", [("minilm_l6",), ("efficientnet_lite0", "sentence-transformers/encoder")])
 def test_another_modality_is_refused_before_any_export(corners, sources):
     with pytest.raises(OptionError, match=rf"source {sources[-1]} reads texts, but corners holds images"):
         gather(read(corners), FitOptions(sources=sources), SILENT, Clock())

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.data.dataset import Skipped
+from headstart.data.search import SUFFIXES, UNREAD_SUFFIXES
 
-# What soundfile reads, and what people have besides: the second are refused with a reason when they are opened.
-SOUND_SUFFIXES = frozenset(
-    (
-        ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav",
-        ".aac", ".amr", ".m4a", ".mp4", ".sph", ".webm", ".wma",
-    )
-)  # fmt: skip
+# What libsndfile reads, and what people have besides: the second are refused with a reason when they are opened.
+SOUND_SUFFIXES = SUFFIXES["sound"] | UNREAD_SUFFIXES["sound"] | {".mp4"}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """OpenVINO on the CPU: often the faster engine, and the one with bf16.
 
-Seen with 2026.4: after a first call with a single position, attention over other lengths is silently wrong. Sources
-take no sound so short (`SoundInput.shortest`), and a text has two tokens at least.
+Seen with 2026.4 on small graphs: after first calls with a single position, attention over other lengths was now and
+then silently wrong. It was not seen from five positions on, which sources of sound ask for (`SoundInput.shortest`: ours
+by what they say, an ONNX file unless it says otherwise); a text has two tokens at least.
 """
 
 from __future__ import annotations

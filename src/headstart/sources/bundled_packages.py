@@ -32,8 +32,12 @@ class Package:
 
     @property
     def origin(self) -> str:
+        return self.origin_as(self.title)
+
+    def origin_as(self, title: str) -> str:
+        """Where the weights are from, under a title that says what is used of them."""
         packages = " and ".join(one.replace("==", " ") for one in self.distributions)
-        return f"{self.title}; Python package{'s' if len(self.distributions) > 1 else ''} {packages}"
+        return f"{title}; Python package{'s' if len(self.distributions) > 1 else ''} {packages}"
 
     @property
     def install(self) -> str:
@@ -46,11 +50,12 @@ class Package:
 
     def locate(self) -> tuple[Path, ...]:
         """The parts of the weights, or none where not all are installed; imports nothing."""
-        found = tuple(path for module, file in self.files if (path := _file(module, file)) is not None)
+        found = tuple(path for module, file in self.files if (path := packaged(module, file)) is not None)
         return found if len(found) == len(self.files) else ()
 
 
-def _file(module: str, file: str) -> Path | None:
+def packaged(module: str, file: str) -> Path | None:
+    """A file in the folder of a package, or None where it is not installed; imports nothing."""
     spec = importlib.util.find_spec(module)
     folders = (spec.submodule_search_locations or ()) if spec else ()
     return next((path for folder in folders if (path := Path(folder) / file).is_file()), None)

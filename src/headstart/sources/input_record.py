@@ -53,10 +53,11 @@ def _read_text(fields: Fields) -> TextInput:
 
 def _read_sound(fields: Fields) -> SoundInput:
     front: Front = fields.text("front", "wave", choices=get_args(Front))  # type: ignore[assignment]
+    rate = fields.integer("rate", low=1, high=_HIGHEST_RATE)
     how = SoundInput(
-        rate=fields.integer("rate", low=1, high=_HIGHEST_RATE),
+        rate=rate,
         seconds=fields.number("seconds", low=1e-3, high=_LONGEST_WINDOW),
-        shortest=fields.integer("shortest", 1, low=1, high=_MOST_SAMPLES),
+        shortest=fields.integer("shortest", max(1, rate // 10), low=1, high=_MOST_SAMPLES),
         front=front,
         bands=fields.integer("bands", 0, low=0, high=256),
         frames=fields.integer("frames", 0, low=0, high=1 << 16),

@@ -18,7 +18,7 @@
     key            sounds
     rate           Hz
     seconds        the longest window
-    shortest       optional; samples that the model needs, 1
+    shortest       optional; samples that the model needs, a tenth of a second
     front          optional; "wave", or a spectrogram: "whisper", "ge2e", "ast", as base.py has them
     bands, frames  of a spectrogram; frames where the model takes no other number of them
     mean, std      optional; (x - mean) / std after the front

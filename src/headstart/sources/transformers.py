@@ -37,6 +37,7 @@ _DEPTHS = 7
 _BERT_RECIPE = 1
 _NUMPY_HAS = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "F32", "F64"}  # and not bfloat16
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SENTENCES = "sentence-transformers/"
 _PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.vocab"]  # of folders within too
 _PICKLES = ["pytorch_model*.bin", "0_Transformer/pytorch_model*.bin"]
 
@@ -57,9 +58,9 @@ class Transformers:
         return any(os.path.isfile(config) and "model_type" in read_object(config) for config in configs)
 
     def modality(self, reference: str) -> Modality | None:
-        """What a folder's config.json says; None for a name of the hub."""
+        """What a folder's config.json says; of names of the hub, only those of sentence-transformers tell: texts."""
         if not os.path.isdir(reference):
-            return None
+            return "text" if reference.startswith(_SENTENCES) else None
         return "sound" if read_text_folder(Path(reference)).model_type in SOUND_TYPES else "text"
 
     def key(self, reference: str) -> str:
