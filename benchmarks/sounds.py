@@ -62,7 +62,8 @@ def bare(files: list[Path], home: Path) -> dict[str, Any]:
     os.environ["HEADSTART_HOME"] = str(home)
     from headstart.engines.choose import choose, open_session
     from headstart.features import sound_baseline
-    from headstart.features.sounds import decode, windows
+    from headstart.features.sound_reader import windows
+    from headstart.features.sounds import decode
     from headstart.fronts import prepare
     from headstart.sources.catalogue import open_source
 

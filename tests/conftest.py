@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,48 @@ def nouns() -> pd.DataFrame:
     words = {"animal": ANIMALS.split(), "tool": TOOLS.split()}
     rows = [(f"the {word}", label) for label, members in words.items() for word in members]
     return pd.DataFrame(rows, columns=["text", "label"])
+
+
+@pytest.fixture(scope="session")
+def glides(tmp_path_factory) -> Path:
+    """40 clips of mixed rates, lengths and channels in two class folders: glides that rise and glides that fall."""
+    sf = pytest.importorskip("soundfile")
+    folder, rng = tmp_path_factory.mktemp("sounds") / "glides", np.random.default_rng(0)
+    for k in range(40):
+        rate = (8_000, 16_000, 22_050)[k % 3]
+        time = np.arange(int(rate * rng.uniform(0.4, 2.3))) / rate
+        low, high = rng.uniform(300, 600), rng.uniform(1_500, 2_500)
+        first, last = (low, high) if k % 2 else (high, low)
+        hertz = first + (last - first) * time / time[-1] / 2
+        clip = 0.3 * np.sin(2 * np.pi * hertz * time) + rng.normal(0, 0.01, len(time))
+        path = folder / ("up" if k % 2 else "down") / f"{k:02d}.{'flac' if k % 5 == 0 else 'wav'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(path, np.stack([clip] * (1 + k % 2), axis=1), rate)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ears(tmp_path_factory) -> Path:
+    """An ONNX source of sounds: a convolution of random weights over log-mel frames."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    folder = tmp_path_factory.mktemp("ears")
+    weight = np.random.default_rng(1).normal(0, 0.3, (12, 16, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["mel", "w"], ["map"], pads=[1, 1]),
+        helper.make_node("Relu", ["map"], ["units"]),
+        helper.make_node("Transpose", ["units"], ["positions"], perm=[0, 2, 1]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("mel", TensorProto.FLOAT, ["n", 16, "t"])],
+        [helper.make_tensor_value_info("positions", TensorProto.FLOAT, ["n", "t", 12])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "ears.onnx")
+    described = {"modality": "sound", "rate": 8_000, "seconds": 1.0, "shortest": 400, "front": "whisper", "bands": 16}
+    (folder / "ears.json").write_text(json.dumps(described | {"taps": ["positions"]}))
+    return folder / "ears.onnx"

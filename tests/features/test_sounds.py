@@ -11,7 +11,8 @@ import pytest
 
 from headstart.errors import ItemError, MissingLayerError
 from headstart.features import sounds
-from headstart.features.sounds import decode, windows
+from headstart.features.sound_reader import windows
+from headstart.features.sounds import decode
 from headstart.sources.base import SoundInput
 
 sf = pytest.importorskip("soundfile")
@@ -105,7 +106,7 @@ def test_clipping_is_seen_in_each_channel():
         (coded(tone()[:0]), "no samples"),
         (coded(np.zeros(RATE, np.float32)), r"silent: its 16,000 samples all have one value"),
         (coded(np.full(RATE, 0.25, np.float32)), "silent"),
-        (coded(tone()[5:6]), "silent: its 1 samples"),
+        (coded(tone()[5:6]), "a single sample; there is nothing to hear"),
         (coded(np.where(np.arange(RATE) == 77, np.nan, tone()), subtype="FLOAT"), "no numbers"),
         (coded(np.where(np.arange(RATE) == 77, np.inf, tone()), subtype="FLOAT"), "infinite"),
         (coded(tone() * np.float32(1e30), subtype="FLOAT"), "beyond any scale"),
@@ -145,6 +146,34 @@ def test_a_size_that_the_writer_could_not_know_is_no_truncation():
     data = bytearray(coded(tone()))
     data[40:44] = struct.pack("<I", 0xFFFFFFFF)
     assert len(decode(bytes(data), [RATE]).samples[RATE]) == RATE
+
+
+def test_a_flac_stream_that_does_not_tell_its_length_is_heard_to_the_end(monkeypatch):
+    """What a program that writes into a pipe leaves: no samples in all, by its STREAMINFO block."""
+    whole = coded(tone(), kind="FLAC")
+    data = bytearray(whole)
+    assert data[:4] == b"fLaC"
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    monkeypatch.setattr(sounds, "_BLOCK", 5_000)
+    np.testing.assert_array_equal(decode(bytes(data), [RATE]).samples[RATE], decode(whole, [RATE]).samples[RATE])
+
+
+def test_ogg_that_is_cut_anywhere_is_refused():
+    noise = np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32)
+    for subtype in ("VORBIS", "OPUS"):
+        data = coded(noise, kind="OGG", subtype=subtype)
+        borders = {i for i in range(len(data)) if data.startswith(b"OggS", i)}
+        assert len(borders) > 3
+        for size in np.linspace(5_000, len(data) - 1, 40).astype(int).tolist():
+            with pytest.raises(ItemError, match="truncated" if size not in borders else "no samples|truncated"):
+                decode(data[:size], [RATE])
+
+
+@pytest.mark.parametrize("kind", ["FLAC", "OGG"])
+def test_of_files_put_one_after_another_the_first_is_heard(kind):
+    data = coded(tone(), kind=kind)
+    assert len(decode(data + data, [RATE]).samples[RATE]) == RATE
 
 
 def test_any_damage_is_an_item_error(recwarn):

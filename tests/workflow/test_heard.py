@@ -43,7 +43,7 @@ def test_mixed_rates_and_long_clips_are_counted():
     (note,) = remarks_on_sounds(described(*clips), [SOURCE])
     assert note == (
         "ears hears 16,000 Hz: 3 clips of 44,100 Hz and 1 clip of 8,000 Hz are resampled; "
-        "windows of up to 30 s: 3 clips are longer and cut"
+        "windows of up to 30 s: 3 clips are longer, and cut into several"
     )
     many = [(rate, 1.0, 0.1, 0.0) for rate in (8_000, 11_025, 22_050, 32_000, 44_100)]
     assert "and 2 clips of other rates are resampled" in remarks_on_sounds(described(*many), [SOURCE])[0]
@@ -51,7 +51,7 @@ def test_mixed_rates_and_long_clips_are_counted():
 
 def test_nothing_is_resampled_where_the_rates_agree():
     (note,) = remarks_on_sounds(described((16_000, 5.0, 0.1, 0.0)), [SOURCE])
-    assert note == "ears hears 16,000 Hz: as all clips have it; windows of up to 30 s"
+    assert note == "ears hears 16,000 Hz: the rate of all clips; windows of up to 30 s"
 
 
 def test_faint_and_clipped_recordings_are_counted():

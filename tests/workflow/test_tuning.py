@@ -63,7 +63,7 @@ def test_a_budget_moves_weights_after_the_first_model_is_saved(run, register, co
     assert set(report["plan"][0]) == {"step", "candidate", "reason", "seconds", "outcome"}
     tuned = next(one for one in report["candidates"] if one["strategy"] == "opener")
     assert tuned["metrics"]["accuracy"]["value"] > 0.95
-    assert tuned["reading"] == {"epoch": 2, "blend": 1.0}
+    assert tuned["reading"] == {"epoch": 2, "blend": 1.0, "head": "own"}
     assert (
         max(one["metrics"]["accuracy"]["value"] for one in report["candidates"] if one is not tuned) < 0.9
     )  # neighbours help where nothing linear does

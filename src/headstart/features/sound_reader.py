@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from headstart.features.cache import Space
 from headstart.features.encoder import Encoder, half
 from headstart.features.pooling import pool
 from headstart.features.reader import Seen
-from headstart.features.sounds import Sound, decode, windows
+from headstart.features.sounds import Samples, Sound, decode
 from headstart.fronts import prepare
 from headstart.sources.base import SoundInput, SourceInput
 
@@ -42,6 +43,20 @@ class SoundReader:
 
     def describe(self, looks: Sequence[Any]) -> NDArray[np.float16]:
         return half(np.stack(looks))
+
+
+def windows(samples: Samples, how: SoundInput) -> list[Samples]:
+    """Windows of equal lengths that cover (t,) samples, none longer than how.seconds; views.
+
+    A graph that takes a fixed number of frames is given full windows, which overlap; others as few samples as cover.
+    """
+    longest = max(1, int(how.seconds * how.rate))
+    count = math.ceil(len(samples) / longest)
+    if count <= 1:
+        return [samples]
+    length = longest if how.frames else math.ceil(len(samples) / count)
+    last = len(samples) - length
+    return [samples[start : start + length] for start in (round(last * i / (count - 1)) for i in range(count))]
 
 
 def _described(sound: Sound) -> NDArray[np.float32]:

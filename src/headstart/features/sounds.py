@@ -1,4 +1,4 @@
-"""A sound file becomes samples: decoded in blocks, its channels averaged, resampled, cut into windows.
+"""A sound file becomes samples: decoded in blocks, its channels averaged, resampled.
 
 libsndfile decodes (WAV, FLAC, Ogg, MP3 and more, told apart by content, whatever the file's name), soxr resamples.
 """
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import ItemError
+from headstart.features.mp3 import with_length
+from headstart.features.ogg import cut_off
 from headstart.features.resampling import Resampled
 from headstart.optional import require
-from headstart.sources.base import SoundInput
 
 Samples = NDArray[np.float32]
 
@@ -40,6 +41,7 @@ _FULL_SCALE = 0.99
 _COMPLETE = 0.98
 # Sizes near the largest of 31 and 32 bits are written by programs that could not know the size.
 _UNKNOWN_SIZE = 0x7FFF0000
+_NO_SAMPLES = "no samples: the recording is empty, or cut off before its first sound"
 _EXPECTED = "expected WAV, FLAC, Ogg, MP3, AIFF, AU or CAF: convert it, for instance with ffmpeg"
 
 
@@ -62,6 +64,16 @@ class Sound:
     samples: dict[int, Samples]
 
 
+def reading_library() -> Any:
+    """The module soundfile, once soxr is known to be there as well.
+
+    Raises:
+        MissingLayerError: either is absent.
+    """
+    require("soxr", "audio", "reading sounds")
+    return require("soundfile", "audio", "reading sounds")
+
+
 def decode(data: bytes, rates: Sequence[int]) -> Sound:
     """The samples of a file's bytes at each of `rates`.
 
@@ -70,12 +82,15 @@ def decode(data: bytes, rates: Sequence[int]) -> Sound:
             or one longer than MAX_SECONDS.
         MissingLayerError: soundfile or soxr is absent.
     """
-    soundfile = require("soundfile", "audio", "reading sounds")
-    require("soxr", "audio", "reading sounds")
+    soundfile = reading_library()
     if not data:
         raise ItemError("the file is empty; expected a sound")
+    if cut_off(data):
+        raise ItemError("the sound is truncated: the last page of Ogg data is cut; copy it again from the original")
     try:
-        file = soundfile.SoundFile(_Bytes(data))
+        file = soundfile.SoundFile(_Bytes(with_length(data)))
+        # soundfile would seek after each block; of a stream that does not tell its length, to a place behind its end.
+        file.seekable = _never
     except Exception as error:  # libsndfile's own errors, and others on headers that contradict themselves
         raise ItemError(f"not a sound that can be read ({_reason(error)}); {_EXPECTED}") from None
     with file:
@@ -91,20 +106,6 @@ def decode(data: bytes, rates: Sequence[int]) -> Sound:
                 ) from None
 
 
-def windows(samples: Samples, how: SoundInput) -> list[Samples]:
-    """Windows of equal lengths that cover (t,) samples, none longer than how.seconds; views.
-
-    A graph that takes a fixed number of frames is given full windows, which overlap; others as few samples as cover.
-    """
-    longest = max(1, int(how.seconds * how.rate))
-    count = math.ceil(len(samples) / longest)
-    if count <= 1:
-        return [samples]
-    length = longest if how.frames else math.ceil(len(samples) / count)
-    last = len(samples) - length
-    return [samples[start : start + length] for start in (round(last * i / (count - 1)) for i in range(count))]
-
-
 class _Bytes(io.BytesIO):
     """Bytes as a file in which decoders of damaged data may seek anywhere: outside they stay where they are."""
 
@@ -113,12 +114,16 @@ class _Bytes(io.BytesIO):
         return super().seek(start + offset) if start + offset >= 0 else self.tell()
 
 
+def _never() -> bool:
+    return False
+
+
 def _check_header(file: Any) -> None:
     rate, frames = file.samplerate, file.frames
     if not MIN_RATE <= rate <= MAX_RATE:
         raise ItemError(f"a sample rate of {rate:,} Hz; expected {MIN_RATE:,} to {MAX_RATE:,}: export it again")
     if frames == 0:
-        raise ItemError("no samples; expected a sound")
+        raise ItemError(_NO_SAMPLES)
     if _known(file) and frames > MAX_SECONDS * rate:
         raise ItemError(_too_long(frames / rate))
     promised = _promised(file.extra_info)
@@ -174,24 +179,26 @@ def _decoded(file: Any, rates: Sequence[int]) -> Sound:
 
 def _blocks(file: Any) -> Iterator[Samples]:
     """(n, channels) float32, a bounded number at a time."""
-    size = max(1, _BLOCK // file.channels)
-    while len(block := file.read(size, dtype="float32", always_2d=True)):
+    size, left = max(1, _BLOCK // file.channels), file.frames
+    while left and len(block := file.read(min(size, left), dtype="float32", always_2d=True)):
+        left -= len(block)
         yield block
 
 
 def _check_samples(file: Any, count: int, low: float, high: float) -> None:
     """Nothing can be learned of silence, and a microphone that is off shows as a failure, not as a class."""
     if count == 0:
-        raise ItemError("no samples; expected a sound")
+        raise ItemError(_NO_SAMPLES)
     if _known(file) and count < _COMPLETE * file.frames:
         raise ItemError(
             f"the sound is truncated: {count:,} of {file.frames:,} samples are there; copy it again from the original"
         )
     if low == high:
-        raise ItemError(f"silent: its {count:,} samples all have one value; there is nothing to hear")
+        told = "a single sample" if count == 1 else f"silent: its {count:,} samples all have one value"
+        raise ItemError(f"{told}; there is nothing to hear")
 
 
 def _reason(error: Exception) -> str:
     """The library's own words, without the address of our buffer."""
     told = str(getattr(error, "error_string", "") or error)
-    return " ".join(told.split()).rstrip(".") or type(error).__name__
+    return " ".join(told.split()).removeprefix("Error : ").rstrip(".") or type(error).__name__

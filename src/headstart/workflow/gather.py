@@ -15,6 +15,7 @@ from headstart.engines.choose import Choice, choose
 from headstart.errors import DataError, OptionError
 from headstart.features.blocks import Features
 from headstart.features.sound_facts import beside_facts
+from headstart.features.sounds import reading_library
 from headstart.plan.views import HogView, LogmelView, RowsView, SourceView, TfidfView, View
 from headstart.progress import Progress
 from headstart.sources.base import Modality, Source
@@ -49,13 +50,14 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
         OptionError: a source reads another modality.
         SourceError: a source cannot be had.
         DataError: too little is left when the unreadable items are gone.
+        MissingLayerError: what reads sounds is absent; said before a source is exported.
     """
+    if dataset.modality == "sound":
+        reading_library()
     names, notes = _names(dataset, options)
     _check_before_export(dataset, names)
     opened = _open(dataset, names, progress)
-    notes += remarks(opened, dataset.name, len(dataset))
-    for note in notes:
-        progress.say(note)
+    notes = _said(notes + remarks(opened, dataset.name, len(dataset)), progress)
     clock.lap("sources")
     choices = [choose(source, progress=progress) for source in opened]
     clock.lap("engines")
@@ -63,10 +65,7 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
     clock.lap("embed")
     dataset, seen = _readable(dataset, seen)
     if dataset.modality == "sound" and seen.described is not None:
-        heard = remarks_on_sounds(seen.described, opened)
-        for note in heard:
-            progress.say(note)
-        notes += heard
+        notes += _said(remarks_on_sounds(seen.described, opened), progress)
     views = tuple(
         SourceView(features, source, source.taps, "all") for features, source in zip(seen.features, opened, strict=True)
     )
@@ -76,6 +75,12 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
         source.name: one.choice or choice for source, one, choice in zip(opened, seen.features, choices, strict=True)
     }
     return Gathered(dataset, views, plain, chosen, notes)
+
+
+def _said(notes: tuple[str, ...], progress: Progress) -> tuple[str, ...]:
+    for note in notes:
+        progress.say(note)
+    return notes
 
 
 def _names(dataset: Dataset, options: FitOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:

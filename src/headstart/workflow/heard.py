@@ -34,9 +34,9 @@ def _rates(found: Facts, source: Source) -> str:
     if len(others) > _MOST_RATES:
         told.append(f"{_clips(sum(count for _, count in others[_MOST_RATES:]))} of other rates")
     several = sum(count for _, count in others)
-    resampled = f"{_listed(told)} {_is(several)} resampled" if told else "as all clips have it"
+    resampled = f"{_listed(told)} {_is(several)} resampled" if told else "the rate of all clips"
     longer = int((found.seconds > how.seconds).sum())
-    cut = f"{_clips(longer)} {_is(longer)} longer and cut" if longer else ""
+    cut = f"{_clips(longer)} {_is(longer)} longer, and cut into several" if longer else ""
     windows = f"windows of up to {how.seconds:g} s" + (f": {cut}" if cut else "")
     return f"{source.name} hears {how.rate:,} Hz: {resampled}; {windows}"
 
