@@ -102,7 +102,15 @@ def test_transcripts_without_sound_and_sounds_without_transcript(csv: Path) -> N
     assert "no such file" in found["lost.wav"]
     assert found["row 3"] == "no path"
     assert [name for name, reason in found.items() if reason == "no transcript"] == ["b.wav", "c.wav", "d.wav"]
-    assert any("3 sound files have no transcript: b.wav, c.wav, d.wav" in note for note in data.notes)
+
+
+def test_sounds_beside_those_of_a_table_elsewhere_are_counted(csv: Path, tmp_path: Path) -> None:
+    table = tmp_path / "tables" / "some.csv"
+    table.parent.mkdir()
+    table.write_text(f"path,text\n{csv.parent / 'a.wav'},one\n")
+    data = read_transcripts(table)
+    assert data.skipped == ()
+    assert any("3 more sound files lie beside those named" in note for note in data.notes)
 
 
 def test_empty_transcripts_and_notes_in_brackets(csv: Path) -> None:
@@ -161,7 +169,7 @@ def test_what_was_cleaned_is_said(csv: Path) -> None:
     csv.write_text("path,text\na.wav,one\u200f\nb.wav,two\n", encoding="utf-8")
     data = read_transcripts(csv)
     assert data.texts == ("one", "two")
-    assert any(note.startswith("1 transcripts had characters that are not seen") for note in data.notes)
+    assert any(note.startswith("1 transcript had characters that are not seen") for note in data.notes)
     csv.write_text("path,text\na.wav,on\ufffde\nb.wav,two\n", encoding="utf-8")
     assert "wrong encoding" in reasons(read_transcripts(csv))["a.wav"]
 

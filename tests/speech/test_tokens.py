@@ -24,6 +24,8 @@ def test_prompts(small, several) -> None:
 def test_a_language_must_be_known(small, several) -> None:
     with pytest.raises(OptionError, match=r"'de' is not one this recogniser knows: en, es, fr"):
         several.tokens.prompt("de")
+    with pytest.raises(OptionError, match=r"'es-MX' .*did you mean 'es'"):
+        several.tokens.prompt("es-MX")
     with pytest.raises(OptionError, match="name one"):
         several.tokens.prompt()
     with pytest.raises(OptionError, match=r"'es' .*: en$"):

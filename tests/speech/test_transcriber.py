@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 import headstart as hs
 from headstart.cli.main import main
 from headstart.cli.predict import describe, parts
-from headstart.errors import ArtefactError, DataError
+from headstart.errors import ArtefactError, DataError, MissingLayerError
 from headstart.model.model import Model
 from headstart.sources.base import TrainedOn
 from headstart.speech.artefact import write
+from headstart.speech.recogniser import Recogniser
 from headstart.speech.transcriber import Transcriber
 
 for _module in ("ctranslate2", "soundfile", "soxr", "jiwer", "whisper_normalizer"):
@@ -94,6 +96,13 @@ def test_evaluation_of_nothing_that_can_be_read(model, tmp_path) -> None:
     bad.write_bytes(b"RIFF....")
     with pytest.raises(DataError, match="none of its 1 recordings could be read"):
         model.evaluate(pd.DataFrame({"path": [str(bad)], "words": ["one"]}))
+
+
+def test_evaluation_without_jiwer_is_told_before_anything_is_heard(model, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "jiwer", None)
+    monkeypatch.setattr(Recogniser, "transcribe", lambda *_, **__: pytest.fail("it was heard"))
+    with pytest.raises(MissingLayerError, match=r"jiwer.*pip install 'headstart\[speech\]'"):
+        model.evaluate(tmp_path / "any.csv")
 
 
 def test_saved_copied_and_pickled_it_is_the_same(model, path, clips, tmp_path) -> None:

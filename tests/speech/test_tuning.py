@@ -11,6 +11,7 @@ import pytest
 from headstart.progress import SILENT
 from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.examples import Examples
+from headstart.speech.listening import listen
 from headstart.speech.recogniser import Recogniser
 from headstart.speech.states import States
 
@@ -73,6 +74,18 @@ def test_labels_follow_the_prompt_and_end_the_text(small: Checkpoint, examples: 
         first = int(np.flatnonzero(batch.labels[row] >= 0)[0])
         assert first == len(prompt) - 1
         np.testing.assert_array_equal(batch.tokens[row, first + 1 : first + len(learned)], learned[:-1])
+
+
+def test_some_clips_are_learned_between_timestamps(small: Checkpoint, examples: Examples, clips: list[Path]) -> None:
+    batch = examples.batch(np.array([0, 10]), np.array([False, True]))
+    plain, stamped = (row[row >= 0].tolist() for row in batch.labels)
+    assert plain == [*examples.ids(0), small.tokens.end]
+    first, *text, last, end = stamped
+    assert (text, end) == (examples.ids(10), small.tokens.end)
+    assert first == small.tokens.first_stamp
+    assert 0.02 * (last - first) == pytest.approx(len(listen(clips[10])) / 16_000, abs=0.011)
+    prompt = small.tokens.prompt("en", timestamps=True)
+    assert batch.tokens[1, : len(prompt) + 1].tolist() == [*prompt, first]
 
 
 def test_several_languages_have_their_prompt(several: Checkpoint, clips: list[Path]) -> None:

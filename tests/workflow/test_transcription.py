@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import DataError, OptionError
+from headstart.evidence.intervals import Interval
 
 pytest.importorskip("ctranslate2")
 pytest.importorskip("jiwer")
@@ -24,6 +25,7 @@ from headstart.speech.tuning import Recipe  # noqa: E402
 from headstart.workflow import transcription  # noqa: E402
 from headstart.workflow.transcription import transcribe  # noqa: E402
 from headstart.workflow.transcription_options import TranscriptionOptions  # noqa: E402
+from headstart.workflow.transcription_report import verdict  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location("speech_fixtures", Path(__file__).parents[1] / "speech" / "conftest.py")
 assert _spec is not None
@@ -109,6 +111,20 @@ def test_few_clips_are_not_tuned_on(calls: Path, tmp_path: Path) -> None:
     report = transcribe(few, TranscriptionOptions(out=tmp_path / "x.headstart", language="en")).report
     assert report["n"] == 5
     assert any("too few" in note for note in report["notes"])
+    assert read(tmp_path / "x.headstart").report["notes"] == report["notes"]
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (Interval(0.06, 0.02, 0.1), "tuning pays: word error rate -6.0 points [-10.0, -2.0]"),
+        (Interval(-0.06, -0.1, -0.02), "tuning does not pay: word error rate +6.0 points [+2.0, +10.0]"),
+        (Interval(0.0, -0.02, 0.02), "cannot tell whether tuning pays: word error rate +0.0 points [-2.0, +2.0]"),
+        (Interval(0.0, 0.0, 0.0), "tuning leaves the word error rate as it is"),
+    ],
+)
+def test_the_verdict_in_words(gain: Interval, said: str) -> None:
+    assert said in verdict(gain, tuned=True)
 
 
 def test_clips_that_cannot_be_used_are_named(calls: Path, tmp_path: Path) -> None:
@@ -136,6 +152,8 @@ def test_the_command(calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert "word error rate" in printed
     assert f"saved {out}" in printed
+    assert main(["fit", str(calls), "--language", "en"]) == 2
+    assert "add --task transcribe" in capsys.readouterr().err
     assert main([*base, "--balance"]) == 2
     assert "--balance" in capsys.readouterr().err
 

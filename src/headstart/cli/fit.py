@@ -10,6 +10,7 @@ from typing import Any
 from headstart.cli.output import Output
 from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, duration, new_command
 from headstart.cli.tables import decimals, metric, seconds, size, table
+from headstart.errors import OptionError
 
 # The words of headstart.tasks and headstart.data, which import NumPy; a test compares them.
 TASKS = ("binary", "multiclass", "multilabel", "regression")
@@ -86,6 +87,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         from headstart.cli.transcription import fit_transcriber
 
         return fit_transcriber(args, out)
+    if args.language is not None:
+        raise OptionError(f"--language {args.language} is of speech to text: add --task {TRANSCRIBE}, or leave it out")
     from headstart.workflow import FitOptions, fit
 
     options = FitOptions(

@@ -23,8 +23,6 @@ from headstart.errors import DataError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_NAMED = 5  # untranscribed files named in a note
-
 
 @dataclass(frozen=True, eq=False)
 class Transcripts:
@@ -86,7 +84,7 @@ def read_transcripts(
     if not rows:
         first = f": {skipped[0].id}: {skipped[0].reason}" if skipped else ""
         raise DataError(f"none of the {len(skipped)} transcripts of {recorded.name} can be used{first}")
-    untold = _untranscribed(recorded)
+    untold, beside = _untranscribed(recorded)
     groups, said = _groups(rows, recorded)
     return Transcripts(
         name=recorded.name,
@@ -95,7 +93,7 @@ def read_transcripts(
         ids=tuple(row.id for row in rows),
         groups=groups,
         skipped=(*recorded.bad, *skipped, *(Skipped(name, "no transcript") for name in untold)),
-        notes=(*recorded.notes, *said, *notes, *_untold_note(untold)),
+        notes=(*recorded.notes, *said, *notes, *_beside_note(beside)),
     )
 
 
@@ -144,7 +142,8 @@ def _usable(recorded: Recorded) -> tuple[list[Row], list[Skipped], list[str]]:
         for old, new, reason in zip(recorded.rows, cleaned, reasons, strict=True)
         if not reason
     )
-    notes = [f"{changed} transcripts had characters that are not seen, or letters in parts: taken out, joined"]
+    some = "1 transcript" if changed == 1 else f"{changed} transcripts"
+    notes = [f"{some} had characters that are not seen, or letters in parts: taken out, joined"]
     return rows, skipped, notes if changed else []
 
 
@@ -186,8 +185,11 @@ def _groups(rows: Sequence[Row], recorded: Recorded) -> tuple[NDArray[np.int64] 
     return codes.reshape(-1).astype(np.int64), (f"groups: {len(distinct)} by {recorded.group}{without}",)
 
 
-def _untranscribed(recorded: Recorded) -> list[str]:
-    """Sound files beside those that are named, or anywhere below the folder that was given, of which no row speaks."""
+def _untranscribed(recorded: Recorded) -> tuple[list[str], int]:
+    """Sound files of which no row speaks: the names of those below the data's folder, and how many lie elsewhere.
+
+    Looked for in the folders of those that are named, and anywhere below the folder that was given.
+    """
     named = {os.path.realpath(row.path) for row in recorded.rows if row.path is not None}
     found: set[str] = set()
     for folder in {os.path.dirname(path) for path in named}:
@@ -197,12 +199,13 @@ def _untranscribed(recorded: Recorded) -> list[str]:
             found.update(os.path.join(folder, name) for name in names if is_sound(name))
     left = sorted(path for path in found if os.path.realpath(path) not in named)
     base = os.path.realpath(recorded.root or recorded.folder)
-    return [readable(os.path.relpath(path, base)) for path in left]
+    below = [path for path in left if Path(path).is_relative_to(base)]
+    return [readable(os.path.relpath(path, base)) for path in below], len(left) - len(below)
 
 
-def _untold_note(untold: Sequence[str]) -> tuple[str, ...]:
-    if not untold:
+def _beside_note(beside: int) -> tuple[str, ...]:
+    """What is said of sounds outside of the data's folder, which are hardly meant."""
+    if not beside:
         return ()
-    more = f" and {len(untold) - _NAMED} more" if len(untold) > _NAMED else ""
-    have = "sound file has" if len(untold) == 1 else "sound files have"
-    return (f"{len(untold)} {have} no transcript: {', '.join(untold[:_NAMED])}{more}",)
+    lie = "file lies" if beside == 1 else "files lie"
+    return (f"{beside} more sound {lie} beside those named, without a transcript",)

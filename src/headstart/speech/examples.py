@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.states import STATES_A_SECOND
+from headstart.speech.tokens import STEP
 
 MARGIN = 3.0  # seconds of silence after a clip that are learned with it; see benchmarks/speech.py
 
@@ -57,12 +58,13 @@ class Examples:
     def __init__(self, checkpoint: Checkpoint, states: Clips, texts: Sequence[str], language: str) -> None:
         tokens, most = checkpoint.tokens, checkpoint.dimensions.text_positions
         self._states, self._end = states, tokens.end
-        self._prompt = tokens.prompt(language)
+        self._prompt, self._stamped = tokens.prompt(language), tokens.prompt(language, timestamps=True)
+        self._stamps = [(tokens.first_stamp, tokens.first_stamp + round(s / STEP)) for s in states.seconds]
         self._texts = [tokens.encode(text) for text in texts]
         self.reasons = {
             i: f"its transcript has {len(ids)} tokens; with the prompt at most {most} fit: cut it into sentences"
             for i, ids in enumerate(self._texts)
-            if len(self._prompt) + len(ids) + 1 > most
+            if len(self._stamped) + len(ids) + 3 > most
         }
         positions = checkpoint.dimensions.positions
         wanted = [math.ceil((s + MARGIN) * STATES_A_SECOND) for s in states.seconds]
@@ -75,9 +77,14 @@ class Examples:
         """The tokens of transcript i."""
         return self._texts[i]
 
-    def batch(self, rows: NDArray[np.int64]) -> Batch:
-        """The examples at positions `rows`, padded to the longest."""
-        whole = [[*self._prompt, *self._texts[i], self._end] for i in rows]
+    def batch(self, rows: NDArray[np.int64], stamped: NDArray[np.bool_] | None = None) -> Batch:
+        """The examples at positions `rows`, padded to the longest.
+
+        Args:
+            stamped: (b,) those between the timestamps of their beginning and end; None for none.
+        """
+        prompts = [self._stamped if stamped is not None and stamped[k] else self._prompt for k in range(len(rows))]
+        whole = [[*prompt, *self._said(i, prompt), self._end] for i, prompt in zip(rows, prompts, strict=True)]
         t = max(map(len, whole)) - 1
         p = int(self.lengths[rows].max())
         tokens = np.full((len(rows), t), self._end, np.int64)
@@ -86,10 +93,15 @@ class Examples:
         there = np.arange(p)[None, :] < self.lengths[rows][:, None]  # (b, p)
         for k, (i, ids) in enumerate(zip(rows, whole, strict=True)):
             tokens[k, : len(ids) - 1] = ids[:-1]
-            labels[k, len(self._prompt) - 1 : len(ids) - 1] = ids[len(self._prompt) :]
+            labels[k, len(prompts[k]) - 1 : len(ids) - 1] = ids[len(prompts[k]) :]
             own = self._states[int(i)][: self.lengths[i]]
             if states is None:
                 states = np.zeros((len(rows), p, own.shape[1]), np.float32)
             states[k, : len(own)] = own
         assert states is not None
         return Batch(tokens, labels, states, there)
+
+    def _said(self, i: int, prompt: Sequence[int]) -> list[int]:
+        """What follows the prompt: the text, and timestamps around it where the prompt lets them be."""
+        text, (start, end) = self._texts[i], self._stamps[i]
+        return text if prompt is self._prompt else [start, *text, end]

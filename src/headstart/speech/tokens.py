@@ -87,7 +87,9 @@ class Tokens:
         """
         known = list(self.languages) or ["en"]
         if language is not None and language not in known:
-            raise OptionError(f"language {language!r} is not one this recogniser knows: {', '.join(known)}")
+            near = language.lower().replace("_", "-").partition("-")[0]
+            hint = f" (did you mean {near!r}?)" if near in known else ""
+            raise OptionError(f"language {language!r} is not one this recogniser knows{hint}: {', '.join(known)}")
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, no special tokens among them, whatever the text spells.

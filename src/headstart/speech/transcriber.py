@@ -14,6 +14,7 @@ from headstart.errors import DataError
 from headstart.model.lost import errors_before
 from headstart.model.origin import Origin
 from headstart.model.temporary import TemporaryFolder
+from headstart.optional import require
 from headstart.progress import SILENT, Progress
 from headstart.sources.base import Ancestor
 from headstart.speech.artefact import TranscriberCard, read
@@ -136,6 +137,8 @@ class Transcriber:
         from headstart.data.transcripts import read_transcripts
         from headstart.evidence.word_errors import count_errors
 
+        for module in ("jiwer", "whisper_normalizer"):  # told before the work, not after it
+            require(module, "speech", "comparing transcripts")
         spoken = read_transcripts(data, input=input or self.card.input, label=label or self.card.label, group=group)
         heard: dict[int, str] = {}
         skipped = [{"id": one.id, "reason": one.reason} for one in spoken.skipped]

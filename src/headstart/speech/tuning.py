@@ -1,8 +1,7 @@
 """Moving a recogniser's decoder: LoRA on frozen encoder states, read after every epoch on clips held out.
 
-W + B A in every linear map of the decoder but that of the encoder's keys and values (Hu et al. 2021, arXiv 2106.09685).
-What was learned is read at several blends with the source's weights, w = w_source + blend B A (WiSE-FT, Wortsman et al.
-2022, arXiv 2109.01903). A kill resumes from the last checkpoint, which the end of an epoch leaves.
+What was learned (see `lora`) is read at several blends with the source's weights, w = w_source + blend B A (WiSE-FT,
+Wortsman et al. 2022, arXiv 2109.01903). A kill resumes from the last checkpoint, which the end of an epoch leaves.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from headstart.adapt.device import Device, own_randomness
 from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.settings import Settings
 from headstart.errors import EngineError
-from headstart.optional import require
 from headstart.progress import Progress
 from headstart.speech.checkpoint import Checkpoint, Weights
 from headstart.speech.examples import Batch, Examples
+from headstart.speech.lora import add_lora, deltas, scaled
 from headstart.speech.torch_decoder import TorchDecoder
 
 Rows = NDArray[np.int64]
 BLENDS = (0.5, 1.0)
-_LEFT_OUT = "attention.linear_1"  # of the encoder's keys and values; that of self-attention has a longer name
+STAMPED = 0.5  # share of the clips that are learned between timestamps, which long recordings are cut by
 _READ = 16  # clips read at a time
 
 
@@ -41,11 +40,12 @@ class Recipe:
     """How a recogniser is tuned.
 
     Attributes:
-        settings: the numbers of the training.
+        settings: the numbers of the training. Labels are not smoothed: over a vocabulary of 50,000 that drowns what a
+            few minutes teach (40 Spanish clips, base, loss of 25 others: 0.79 untouched, 0.56 smoothed, 0.47 not).
         rank: of the products B A.
     """
 
-    settings: Settings = field(default_factory=lambda: Settings(epochs=8, batch=16, rate=1e-3, warmup=0.1))
+    settings: Settings = field(default_factory=lambda: Settings(epochs=8, batch=16, rate=1e-3, smoothing=0.0))
     rank: int = 16
 
     def state(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class _Training:
         self._settings, self._device = recipe.settings, Device(recipe.settings.bf16)
         self._decoder = TorchDecoder(checkpoint)
         self._source = self._decoder.weights()
-        _add_lora(self._decoder, recipe.rank)
+        add_lora(self._decoder, recipe.rank)
         self._decoder.to(self._device.torch)
         self._optimiser = Optimiser(self._decoder, _depths(self._decoder), recipe.settings)
         self._batches = Batches(len(train), recipe.settings.batch, seed, examples.lengths[train])
@@ -131,7 +131,10 @@ class _Training:
             for batch in self._batches.epoch(epoch)[first:]:
                 if deadline is not None and time.perf_counter() > deadline:
                     return self._tuned(until, finished=False)
-                self._learn(self._examples.batch(self._train[batch]), self._settings.factor(self._step, total))
+                stamped = (
+                    self._batches.variation(*divmod(self._step, self._batches.per_epoch)).random(len(batch)) < STAMPED
+                )
+                self._learn(self._examples.batch(self._train[batch], stamped), self._settings.factor(self._step, total))
                 self._step += 1
                 bar.advance(len(batch))
             self._read(epoch + 1)
@@ -170,7 +173,7 @@ class _Training:
         """The mean loss of a token of the clips held out, unsmoothed."""
         total, tokens = 0.0, 0
         order = self._held[np.argsort(self._examples.lengths[self._held], kind="stable")]
-        with torch.inference_mode(), _scaled(self._decoder, blend):
+        with torch.inference_mode(), scaled(self._decoder, blend):
             for start in range(0, len(order), _READ):
                 batch = self._examples.batch(order[start : start + _READ])
                 total += float(self._sum(batch, 0.0))
@@ -182,7 +185,7 @@ class _Training:
         if until is None and self._best is not None:
             self._load(self._best[1])
         weights = dict(self._source)
-        for name, delta in _deltas(self._decoder).items():
+        for name, delta in deltas(self._decoder).items():
             weights[name] = self._source[name] + np.float32(point.blend) * delta
         return Tuned(weights, point, dict(self._losses), finished)
 
@@ -216,48 +219,6 @@ class _Training:
         with torch.no_grad():
             for name, value in parameters.items():
                 self._optimiser.parameters[name].copy_(value)
-
-
-def _add_lora(decoder: TorchDecoder, rank: int) -> None:
-    """Products of `rank` beside the decoder's linear maps; B is zero at first, and alpha / rank is 1."""
-    peft = require("peft", "torch", "LoRA")
-    names = [
-        name for name, module in decoder.named_modules()
-        if isinstance(module, torch.nn.Linear) and not name.endswith(f".{_LEFT_OUT}")
-    ]  # fmt: skip
-    peft.inject_adapter_in_model(
-        peft.LoraConfig(r=rank, lora_alpha=rank, lora_dropout=0.0, target_modules=names), decoder
-    )
-
-
-def _lora_layers(decoder: TorchDecoder) -> dict[str, Any]:
-    """Name of the map -> peft's layer around it."""
-    return {name: module for name, module in decoder.named_modules() if hasattr(module, "get_delta_weight")}
-
-
-def _deltas(decoder: TorchDecoder) -> dict[str, NDArray[np.float32]]:
-    """CTranslate2's name of each weight that moved -> B A, float32."""
-    return {
-        f"decoder/layer_{name.removeprefix('layers.').replace('.', '/')}/weight": np.asarray(
-            layer.get_delta_weight("default").detach().float().cpu().numpy(), np.float32
-        )
-        for name, layer in _lora_layers(decoder).items()
-    }
-
-
-class _scaled:  # noqa: N801  # a context manager
-    """Inside, the products count `blend` times."""
-
-    def __init__(self, decoder: TorchDecoder, blend: float) -> None:
-        self._layers, self._blend = list(_lora_layers(decoder).values()), blend
-
-    def __enter__(self) -> None:
-        for layer in self._layers:
-            layer.scaling["default"] = self._blend
-
-    def __exit__(self, *_: object) -> None:
-        for layer in self._layers:
-            layer.scaling["default"] = 1.0
 
 
 def _depths(decoder: TorchDecoder) -> dict[str, int]:

@@ -102,12 +102,13 @@ def transcribe(
     clock.lap("untouched")
     shipping = Shipping(task, clock)
     heard = [Heard("untouched", untouched, seconds)]
-    result = shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
     reason = why_not(task)
     if reason:
         task.notes.append(reason)
         progress.say(reason)
-        return shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
+    result = shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
+    if reason:
+        return result
     try:
         return _tuned(task, heard, shipping, clock, recipe)
     except KeyboardInterrupt:

@@ -66,7 +66,7 @@ def build_report(
         "chosen": {"source": task.checkpoint.name, "strategy": after.strategy if helps and moved else before.strategy},
         "candidates": candidates,
         "baseline": candidates[0],
-        "verdict": {"transfer_helps": helps, "gain": gain.json(), "text": _text(gain, len(heard) > 1)},
+        "verdict": {"transfer_helps": helps, "gain": gain.json(), "text": verdict(gain, tuned=len(heard) > 1)},
         "words": changed_words(before.errors, after.errors).json() if len(heard) > 1 else None,
         "read_at": [asdict(point) for point in points],
         "skipped": [{"id": one.id, "reason": one.reason} for one in spoken.skipped],
@@ -74,14 +74,15 @@ def build_report(
     }
 
 
-def _text(gain: Interval, tuned: bool) -> str:
+def verdict(gain: Interval, *, tuned: bool) -> str:
+    """In words: a gain is by how much the word error rate is lower."""
     if not tuned:
         return "not tuned: the untouched recogniser ships"
-    points = f"{100 * gain.value:+.1f} points of word error rate [{100 * gain.low:.1f}, {100 * gain.high:.1f}]"
+    if gain.low == gain.high == 0:
+        return "tuning leaves the word error rate as it is; the untouched recogniser ships"
+    change, low, high = (0.0 - round(100 * one, 1) for one in (gain.value, gain.high, gain.low))
+    points = f"word error rate {change:+.1f} points [{low:+.1f}, {high:+.1f}], on clips that were not learned from"
     if gain.low > 0:
-        return f"tuning pays: {points} fewer than untouched, on the same clips"
-    if gain.high < 0:
-        return f"tuning does not pay: {points} fewer than untouched; no weights are moved, the untouched one ships"
-    return (
-        f"cannot tell whether tuning pays: {points} fewer than untouched; no weights are moved, the untouched one ships"
-    )
+        return f"tuning pays: {points}"
+    found = "tuning does not pay" if gain.high < 0 else "cannot tell whether tuning pays"
+    return f"{found}: {points}; the untouched recogniser ships"
