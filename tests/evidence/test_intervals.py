@@ -65,6 +65,27 @@ def test_coverage_of_grouped_accuracy(accuracy, groups, size):
     assert 0.93 <= np.mean(held) <= 0.995
 
 
+@pytest.mark.parametrize(("groups", "size", "within"), [(5, 50, 0.05), (5, 50, 0.2), (6, 500, 0.05), (10, 200, 0.05)])
+def test_coverage_of_few_large_groups(groups, size, within):
+    """Beta-binomial groups of accuracy 0.9; `within` is the correlation inside them."""
+    rng, codes = np.random.default_rng(1), np.repeat(np.arange(groups), size)
+    held, widths = [], []
+    for _ in range(400):
+        of_group = rng.beta(0.9 * (1 / within - 1), 0.1 * (1 / within - 1), groups)
+        got = mean_interval((rng.random(groups * size) < of_group[codes]).astype(float), codes)
+        held.append(got.low <= 0.9 <= got.high)
+        widths.append(got.high - got.low)
+    assert np.mean(held) >= 0.94
+    assert np.mean(widths) < 0.4
+
+
+def test_five_groups_without_a_mistake_prove_little_and_mistakes_all_over_more():
+    codes = np.repeat(np.arange(5), 50)
+    perfect, good = np.ones(250), (np.arange(250) % 17 != 0).astype(float)
+    assert mean_interval(perfect, codes).low < 0.65
+    assert mean_interval(good, codes).low > 0.8
+
+
 @pytest.mark.parametrize(
     ("p10", "p01", "most"),
     [(0.3, 0.2, 0.97), (0.1, 0.1, 0.97), (0.1, 0.02, 0.97), (0.05, 0.01, 0.975), (0.02, 0.02, 1)],

@@ -17,6 +17,9 @@ from headstart.evidence.units import Units, units_of
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
+# Mistakes of one group that count as evidence of how mistakes cluster. With 3, intervals over 5 to 10 groups of 20 to
+# 500 items kept 94 % coverage or more in simulations, at down to a third of the width that they have with none.
+_A_GROUP = 3
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def mean_interval(scores: Floats, groups: NDArray[np.int64] | None = None) -> In
         half = student(len(units) - 1) * _standard_error(influence, units)
         return Interval(value, value - half, value + half).within(-math.inf, 1.0 if scores.max() <= 1 else math.inf)
     if _right_or_wrong(scores):
-        return wilson(value, influence, units, most=len(scores))
+        return wilson(value, influence, units, most=len(scores), seen=_seen(scores, units))
     return wilson(value, influence, units, pieces=len(units) / 2)
 
 
@@ -120,6 +123,14 @@ def _right_or_wrong(scores: Floats) -> bool:
     return bool(((scores == 0.0) | (scores == 1.0)).all())
 
 
+def _seen(scores: Floats, units: Units) -> float:
+    """How many right or wrong scores (n,), whichever are rarer, show how groups differ: at most _A_GROUP of each."""
+    if not units.grouped:
+        return 0.0
+    rare = 1.0 - scores if scores.mean() > 0.5 else scores
+    return float(np.minimum(units.sums(rare), _A_GROUP).sum())
+
+
 def _normal() -> float:
     from scipy.special import ndtri
 
@@ -134,7 +145,14 @@ def _standard_error(influence: Floats, units: Units) -> float:
     return math.sqrt(count / (count - 1) * float((units.sums(influence) ** 2).sum()))
 
 
-def wilson(value: float, influence: Floats, units: Units, pieces: float = math.inf, most: float = math.inf) -> Interval:
+def wilson(
+    value: float,
+    influence: Floats,
+    units: Units,
+    pieces: float = math.inf,
+    most: float = math.inf,
+    seen: float = 0.0,
+) -> Interval:
     """Wilson's interval of a score in [0, 1] at its effective number of items, value (1 - value) / variance.
 
     A score of 1 has no errors to show how they vary, or how they cluster. So the effective number is reckoned with one
@@ -146,12 +164,13 @@ def wilson(value: float, influence: Floats, units: Units, pieces: float = math.i
         pieces: of how many separate items the value is a mean, where that is fewer than the units.
         most: the effective number's cap: n for right and wrong scores, since groups seldom make items more informative.
             Without groups it is then n exactly.
+        seen: mistakes that show how groups differ: so many pieces more.
     """
     count = len(units)
     if units.grouped and count < 2:
         return Interval(value, math.nan, math.nan)
     z = student(count - 1) if units.grouped else _normal()
-    pieces = min(pieces, count)
+    pieces = min(min(pieces, count) + seen, most)
     shrunk = (pieces * value + 0.5) / (pieces + 1)
     variance = float((units.sums(influence) ** 2).sum()) + ((0.5 - value) / pieces) ** 2
     if units.grouped:
