@@ -67,7 +67,7 @@ def image_file(tmp_path):
 
 
 @pytest.fixture
-def text_folder(tmp_path):
+def model_folder(tmp_path):
     """A function: transformers model type -> a folder with a tiny random encoder and a tokenizer trained here."""
 
     def make(kind: str, **settings: object) -> Path:

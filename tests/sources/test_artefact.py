@@ -76,9 +76,9 @@ def test_serves_the_layers_up_to_the_deepest_in_use(source, model_file, tmp_path
     np.testing.assert_array_equal(run(child, IMAGE)["map.mean"], run(source, IMAGE)["map.mean"])
 
 
-def test_a_text_model_brings_its_tokenizer(text_folder, model_file, tmp_path, run):
+def test_a_text_model_brings_its_tokenizer(model_folder, model_file, tmp_path, run):
     pytest.importorskip("transformers")
-    source = open_source(str(text_folder("bert", **ENCODER)))
+    source = open_source(str(model_folder("bert", **ENCODER)))
     child = open_source(str(model_file(source, tmp_path / "notes.headstart")))
     assert child.tokenizer.read_bytes() == source.tokenizer.read_bytes()
     assert (child.input, child.taps) == (source.input, source.taps)
@@ -248,9 +248,9 @@ def test_a_graph_that_reads_something_else(pets, tmp_path):
     refused(rewritten(pets, tmp_path, parts={graph_member(0): model.SerializeToString()}), "card says")
 
 
-def test_a_text_model_without_a_tokenizer(text_folder, model_file, tmp_path):
+def test_a_text_model_without_a_tokenizer(model_folder, model_file, tmp_path):
     pytest.importorskip("transformers")
-    path = model_file(open_source(str(text_folder("bert", **ENCODER))), tmp_path / "notes.headstart")
+    path = model_file(open_source(str(model_folder("bert", **ENCODER))), tmp_path / "notes.headstart")
     refused(rewritten(path, tmp_path, parts={tokenizer_member(0): None, "view-7.onnx": b"x"}), "tokenizer")
     refused(rewritten(path, tmp_path, parts={tokenizer_member(0): b"{}"}), "not a tokenizer")
 

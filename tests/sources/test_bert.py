@@ -63,8 +63,8 @@ def test_minilm_equals_its_references(run):
         np.testing.assert_allclose(value[0], got[name][0], atol=1e-4, rtol=1e-4)
 
 
-def test_config_says_whether_it_is_a_plain_bert(text_folder):
-    config = read_object(text_folder("bert", **SHAPE) / "config.json")
+def test_config_says_whether_it_is_a_plain_bert(model_folder):
+    config = read_object(model_folder("bert", **SHAPE) / "config.json")
     assert read_config(config, "c") == BertConfig(2, 2, 8, 40, 60, 1e-12)
     assert read_config(config | {"hidden_act": "relu"}, "c") is None
     assert read_config(config | {"model_type": "roberta"}, "c") is None

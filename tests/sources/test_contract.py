@@ -36,7 +36,7 @@ def test_a_bundled_sound_source_keeps_the_contract(name, run, tmp_path):
 
 
 @pytest.fixture
-def reference(provider, image_file, text_folder, model_file, tmp_path):
+def reference(provider, image_file, model_folder, model_file, tmp_path):
     """Something that the provider can export here; providers of others are tried with what they list."""
     name, instance = provider
     if name == "artefact":
@@ -45,7 +45,7 @@ def reference(provider, image_file, text_folder, model_file, tmp_path):
         return str(image_file())
     if name == "transformers":
         pytest.importorskip("transformers")
-        return str(text_folder("bert", **ENCODER))
+        return str(model_folder("bert", **ENCODER))
     if name == "timm":
         return str(make_timm_folder(tmp_path))
     installed = [entry.name for entry in instance.entries() if entry.installed]

@@ -66,9 +66,9 @@ def test_what_no_tap_needs_is_left_out(source, run, tmp_path):
     assert len(onnx.load_model(moved.graph).graph.node) < len(onnx.load_model(source.graph).graph.node)
 
 
-def test_the_tokenizer_goes_with_it(text_folder, tmp_path):
+def test_the_tokenizer_goes_with_it(model_folder, tmp_path):
     pytest.importorskip("transformers")
-    source = open_source(str(text_folder("bert", **ENCODER)))
+    source = open_source(str(model_folder("bert", **ENCODER)))
     name, value = next((name, value) for name, value in weights_of(source).items() if value.dtype == np.float32)
     moved = moved_source(source, {name: value + 1}, tmp_path / "moved")
     assert moved.tokenizer.read_bytes() == source.tokenizer.read_bytes()

@@ -54,8 +54,8 @@ def expected(folder, inputs):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equals_transformers(kind, text_folder, run):
-    folder = text_folder(kind, **KINDS[kind])
+def test_equals_transformers(kind, model_folder, run):
+    folder = model_folder(kind, **KINDS[kind])
     source = open_source(str(folder))
     assert (source.name, source.modality, source.input.pad_id) == (kind, "text", 0)
     inputs = feeds()
@@ -68,10 +68,10 @@ def test_equals_transformers(kind, text_folder, run):
         np.testing.assert_allclose(got[tap.name], reference[tap.name], atol=1e-4)
 
 
-def test_bert_needs_no_torch(text_folder, run, monkeypatch):
+def test_bert_needs_no_torch(model_folder, run, monkeypatch):
     import sys
 
-    folder = text_folder("bert", **COMMON | {"num_hidden_layers": 12})
+    folder = model_folder("bert", **COMMON | {"num_hidden_layers": 12})
     inputs = feeds()
     reference = expected(folder, inputs)
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -84,8 +84,8 @@ def test_bert_needs_no_torch(text_folder, run, monkeypatch):
         np.testing.assert_allclose(value, reference[name], atol=1e-4)
 
 
-def test_the_versions_of_what_does_not_export_do_not_matter(text_folder, monkeypatch):
-    plain, other = text_folder("bert", **COMMON), text_folder("roberta", **COMMON)
+def test_the_versions_of_what_does_not_export_do_not_matter(model_folder, monkeypatch):
+    plain, other = model_folder("bert", **COMMON), model_folder("roberta", **COMMON)
     key = provider.Transformers().key
     before = key(str(plain)), key(str(other)), key("org/name")
     monkeypatch.setattr(provider, "versions", lambda *names: "later ones")
@@ -102,10 +102,10 @@ def test_the_versions_of_what_does_not_export_do_not_matter(text_folder, monkeyp
     assert "later ones" in key(str(plain))  # NumPy has no bfloat16, so that PyTorch exports it
 
 
-def test_other_encoders_name_the_layer_they_need(text_folder, monkeypatch):
+def test_other_encoders_name_the_layer_they_need(model_folder, monkeypatch):
     import sys
 
-    folder = text_folder("roberta", **COMMON)
+    folder = model_folder("roberta", **COMMON)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingLayerError, match=r"pip install 'headstart\[torch\]'"):
         open_source(str(folder))
@@ -120,8 +120,8 @@ def test_other_encoders_name_the_layer_they_need(text_folder, monkeypatch):
         ("roberta", {"tokenizer_config.json": {}}, 39),
     ],
 )
-def test_lengths_and_prompts(kind, files, tokens, text_folder):
-    folder = text_folder(kind, **COMMON)
+def test_lengths_and_prompts(kind, files, tokens, model_folder):
+    folder = model_folder(kind, **COMMON)
     prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
     for name, value in ({"config_sentence_transformers.json": prompts} | files).items():
         (folder / name).write_text(json.dumps(value))
@@ -132,8 +132,8 @@ def test_lengths_and_prompts(kind, files, tokens, text_folder):
     assert source.licence == "apache-2.0"
 
 
-def test_wrong_folders(text_folder):
-    folder = text_folder("roberta", **COMMON)
+def test_wrong_folders(model_folder):
+    folder = model_folder("roberta", **COMMON)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(SourceError, match=r"lacks the weights of 16 tensors"):
@@ -154,11 +154,11 @@ def test_wrong_folders(text_folder):
 
 
 @pytest.fixture
-def pickled(text_folder):
+def pickled(model_folder):
     """A function: kind -> a folder whose weights are pickles, in shards if asked."""
 
     def make(kind, *, shards=1):
-        folder = text_folder(kind, **COMMON)
+        folder = model_folder(kind, **COMMON)
         model = transformers.AutoModel.from_pretrained(folder)
         (folder / "model.safetensors").unlink()
         state = list(model.state_dict().items())
@@ -237,8 +237,8 @@ def test_a_shard_that_is_missing_is_named(pickled):
         open_source(str(folder))
 
 
-def test_a_tokenizer_of_another_model(text_folder):
-    folder = text_folder("bert", **COMMON, vocab_size=20)
+def test_a_tokenizer_of_another_model(model_folder):
+    folder = model_folder("bert", **COMMON, vocab_size=20)
     with pytest.raises(SourceError, match=r"the model knows 20 tokens; use the tokenizer that belongs"):
         open_source(str(folder))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.cli.output import Output
 from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, duration, new_command
-from headstart.cli.tables import decimals, metric, seconds, size, table
+from headstart.cli.tables import decimals, metric, seconds, size, skipped_line, table
 from headstart.errors import OptionError
 
 # The words of headstart.tasks and headstart.data, which import NumPy; a test compares them.
@@ -17,7 +17,6 @@ TASKS = ("binary", "multiclass", "multilabel", "regression")
 TRANSCRIBE = "transcribe"
 MODALITIES = ("image", "text", "sound", "table")
 
-_SKIPPED_SHOWN = 5
 _TITLES = {"samples_f1": "sample F1", "r2": "R2", "balanced_accuracy": "balanced accuracy"}
 _LOSSES = {"r2": "rmse", "balanced_accuracy": "balanced_log_loss"}
 _DESCRIPTION = """\
@@ -127,11 +126,7 @@ def default_out(data: str) -> Path:
 
 def describe(report: Mapping[str, Any]) -> Iterator[str]:
     """The report of a fit as lines for people."""
-    skipped = report.get("skipped") or []
-    if skipped:
-        named = "; ".join(f"{item['id']} ({item['reason']})" for item in skipped[:_SKIPPED_SHOWN])
-        rest = f"; and {len(skipped) - _SKIPPED_SHOWN} more" if len(skipped) > _SKIPPED_SHOWN else ""
-        yield f"skipped {len(skipped)}: {named}{rest}"
+    yield from skipped_line(report.get("skipped") or [])
     yield from _candidates(report)
     if report.get("optimism"):
         honest = metric(report.get("metric", "accuracy"), report.get("estimate"))

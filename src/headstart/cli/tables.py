@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.cli.lines import visible
 
+_SKIPPED_SHOWN = 5
 _BYTES = ("bytes", "kB", "MB", "GB", "TB")
 # Metrics that are shares, shown in points of 100; the others are shown as they are.
 _SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "samples_f1", "auc", "map", "f1", "precision", "recall",
@@ -30,6 +31,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
         return "  ".join(cells).rstrip()
 
     return [line(row) for row in shown]
+
+
+def skipped_line(skipped: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was left out, the first few by name with the reason; no line where nothing was."""
+    if not skipped:
+        return []
+    named = "; ".join(f"{item['id']} ({item['reason']})" for item in skipped[:_SKIPPED_SHOWN])
+    rest = f"; and {len(skipped) - _SKIPPED_SHOWN} more" if len(skipped) > _SKIPPED_SHOWN else ""
+    return [f"skipped {len(skipped)}: {named}{rest}"]
 
 
 def percent(share: float | None) -> str:

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headstart.cli.output import Output
-from headstart.cli.tables import points, seconds, size, table
+from headstart.cli.tables import points, seconds, size, skipped_line, table
 from headstart.errors import OptionError
 
-_SKIPPED_SHOWN = 5
 # Options of other tasks, with what they are when they are not given.
 _OTHERS: dict[str, Any] = {"strategy": [], "modality": None, "time": None, "balance": False, "no_cache": False}
-_INTERRUPTED = 130
 
 
 def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
@@ -22,7 +20,7 @@ def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
     Raises:
         OptionError: an option that other tasks have.
     """
-    from headstart.cli.fit import default_out
+    from headstart.cli.fit import INTERRUPTED, default_out
     from headstart.workflow.transcription import transcribe
     from headstart.workflow.transcription_options import TranscriptionOptions
 
@@ -51,16 +49,12 @@ def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
         out.lines([f"saved {result.path} ({size(result.path.stat().st_size)})"])
     if result.interrupted:
         out.warn("interrupted: the best recogniser so far was kept; the same command goes on from there")
-    return _INTERRUPTED if result.interrupted else 0
+    return INTERRUPTED if result.interrupted else 0
 
 
 def describe(report: Mapping[str, Any]) -> Iterator[str]:
     """The report as lines for people."""
-    skipped = report["skipped"]
-    if skipped:
-        named = "; ".join(f"{one['id']} ({one['reason']})" for one in skipped[:_SKIPPED_SHOWN])
-        rest = f"; and {len(skipped) - _SKIPPED_SHOWN} more" if len(skipped) > _SKIPPED_SHOWN else ""
-        yield f"skipped {len(skipped)}: {named}{rest}"
+    yield from skipped_line(report["skipped"])
     rows = [
         [
             f"{one['source']} · {one['strategy']}",

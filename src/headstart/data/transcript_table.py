@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.data.cells import Cell
+from headstart.data.find_input import PATH_NAMES
 from headstart.data.groups import NO_GROUPS, Groups, likely_groups
 from headstart.data.locate import find_file, why_absent
 from headstart.data.looks import is_strings, sample
@@ -14,16 +15,12 @@ from headstart.data.transcript_rows import SOUND_SUFFIXES, Recorded, Row, is_sou
 from headstart.errors import DataError
 
 # In the order in which they are taken where there are several.
-PATH_NAMES = (
-    "path", "file", "filename", "file_name", "filepath", "file_path", "audio", "audio_filepath", "audio_path",
-    "audio_file", "wav", "wav_filename", "wav_path", "clip", "clip_path", "sound", "recording",
-)  # fmt: skip
+_PATH_NAMES = (*PATH_NAMES, "audio_filepath", "wav_filename")
 TEXT_NAMES = (
     "text", "transcript", "transcription", "sentence", "normalized_text", "normalised_text", "raw_text",
     "normalized_transcription", "transcripts", "words", "utterance", "raw_transcription",
 )  # fmt: skip
 ID_NAMES = ("id", "utterance_id", "utt_id", "uttid", "segment_id", "clip_id")
-SPEAKERS = ("client_id",)  # Common Voice's name for a speaker, beside those of headstart.data.groups
 # Where data sets keep their clips, beside the table.
 PLACES = ("", "clips", "wavs", "wav", "audio", "audios", "data")
 
@@ -71,10 +68,10 @@ def _path_column(table: Table, wanted: str | None) -> str:
     if wanted is not None:
         return _present(table, wanted, "--input")
     sounds = [name for name, cells in table.columns.items() if _sound_share(cells) >= 0.5]
-    for name in (*_named(table, PATH_NAMES), *table.columns):
+    for name in (*_named(table, _PATH_NAMES), *table.columns):
         if name in sounds:
             return name
-    named = [name for name in _named(table, PATH_NAMES) if is_strings(table.columns[name])]
+    named = [name for name in _named(table, _PATH_NAMES) if is_strings(table.columns[name])]
     if named:  # names without a suffix, as LJSpeech has them
         return named[0]
     raise DataError(
@@ -99,12 +96,6 @@ def _group_column(table: Table, wanted: str | None, taken: Sequence[str]) -> tup
     """The column of groups, or None, and what is to be said."""
     named = None if wanted in (None, NO_GROUPS) else _present(table, str(wanted), "--group")
     rest = [name for name in table.columns if name not in taken and name != named]
-    if wanted is None:
-        for name in _named(table, SPEAKERS):
-            cells = table.columns[name]
-            if 1 < len({str(cell) for cell in cells}) < len(cells):
-                said = f"groups: column {name!r}, by its name, so that a speaker is on one side of every split"
-                return name, [f"{said} (--group {NO_GROUPS} if it is no such thing)"]
     groups = Groups(named, likely_groups(table.columns, rest), settled=wanted is not None)
     return groups.settle(rest, (), taken[1])
 

@@ -30,9 +30,7 @@ def sounds(how: SoundInput, seed: int) -> tuple[list[NDArray[np.float32]], NDArr
     return [_made(_KINDS[label], int(rng.integers(low, high + 1)), how.rate, rng) for label in labels], labels
 
 
-def _made(
-    kind: Callable[[Samples, float, Generator], Samples], length: int, rate: int, rng: Generator
-) -> NDArray[np.float32]:
+def _made(kind: Kind, length: int, rate: int, rng: Generator) -> NDArray[np.float32]:
     """One sound: of some loudness, faded in and out, with a little hiss."""
     top = min(rate / 2, 8_000.0)  # Hz
     wave = kind(np.arange(length) / rate, top, rng)

@@ -21,9 +21,9 @@ from headstart.heads.base import FittedHead
 from headstart.model.damage import damage
 from headstart.model.featurisers import Failures, Featuriser, Items, join
 from headstart.model.layout import ModelCard
+from headstart.model.loaded import Loaded
 from headstart.model.lost import errors_before
 from headstart.model.origin import Origin
-from headstart.model.temporary import TemporaryFolder
 from headstart.progress import SILENT, Progress
 from headstart.sources.base import Ancestor
 from headstart.tasks import Target
@@ -34,7 +34,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(eq=False)
-class Model:
+class Model(Loaded):
     """A trained model.
 
     Attributes:
@@ -51,24 +51,17 @@ class Model:
     calibration: Calibration
     owners: tuple[Any, ...] = ()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled, and copied, as the artefact's bytes: files and engines are opened again from them."""
-        return _restored, (b"".join(self.origin.blocks()), self.report)
+    @staticmethod
+    def opened(path: Path) -> Model:
+        """The model in a file; see `packing.load`."""
+        from headstart.model.packing import load
 
-    @property
-    def path(self) -> Path:
-        """The artefact it was loaded from."""
-        return self.origin.path
+        return load(path)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The class names, in the order of every array of probabilities."""
         return self.card.classes
-
-    @property
-    def evidence(self) -> dict[str, Any]:
-        """Every number of the fit's report, with intervals: candidates, baseline, verdict."""
-        return self.report
 
     @property
     def lineage(self) -> tuple[Ancestor, ...]:
@@ -215,27 +208,6 @@ class Model:
             "confusion": None if not target.exclusive else _confusion(target, probabilities[good]),
             "skipped": skipped,
         }
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the artefact to `path`, whole or not at all.
-
-        Raises:
-            StorageError: the disk is full, the folder cannot be written, or there is a device or a pipe.
-        """
-        return self.origin.copy(Path(path))
-
-
-def _restored(content: bytes, report: dict[str, Any]) -> Model:
-    """A model from the bytes of its artefact, which the new one keeps in a folder of its own."""
-    from headstart.model.packing import load
-
-    folder = TemporaryFolder()
-    path = folder.path / "model.headstart"
-    path.write_bytes(content)
-    model = load(path)
-    model.report = report
-    model.owners += (folder,)
-    return model
 
 
 def _confusion(target: Target, probabilities: NDArray[np.float64]) -> list[list[int]]:

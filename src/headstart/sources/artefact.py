@@ -104,8 +104,8 @@ def _file(reference: str) -> Path:
 def _graph(archive: Archive, carded: CardedView, directory: Path) -> onnx.ModelProto:
     """The checked graph of the view; its tokenizer, if it reads texts, is left in `directory`."""
     from headstart.archive.names import graph_member, tokenizer_member
+    from headstart.sources.model_folder import read_tokenizer
     from headstart.sources.onnx_load import load
-    from headstart.sources.text_folder import read_tokenizer
 
     file = archive.extract(graph_member(carded.position), directory)
     model = load(file)

@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from headstart.errors import SourceError
 from headstart.sources.base import SoundInput, Tap
 from headstart.sources.graph import GraphBuilder, sound_input
+from headstart.sources.weights import weight_of
 
 _TINY = 1e-12  # below any length of an embedding: where ReLU leaves nothing, the embedding is zero
 _ONNX_GATES = (0, 3, 1, 2)  # PyTorch has input, forget, cell, output; ONNX input, output, forget, cell
@@ -85,10 +85,6 @@ class _Weights:
         self.hidden = self.take("lstm.weight_hh_l0", None, None).shape[1]
 
     def take(self, name: str, *shape: int | None) -> NDArray[np.float32]:
-        array = self._state.get(name)
-        fits = array is not None and array.ndim == len(shape)
-        if array is None or not fits or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
-            got = "missing" if array is None else f"of shape {array.shape}, not {shape}"
-            raise SourceError(f"GE2E weights: {name} is {got}; these are not the weights of a speaker encoder")
+        array = weight_of(self._state, name, shape, "GE2E", "a speaker encoder")
         self.used[name] = array.astype(np.float32)
         return self.used[name]

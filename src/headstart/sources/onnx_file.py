@@ -44,7 +44,7 @@ from headstart.errors import SourceError
 from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Modality, SourceInput
 from headstart.sources.files import Fields, read_object, stamp
 from headstart.sources.input_record import read_input
-from headstart.sources.text_folder import read_tokenizer
+from headstart.sources.model_folder import read_tokenizer
 
 _MOST_TAPS = 256
 _EXAMPLE = '"size": 224, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "taps": ["features"]'

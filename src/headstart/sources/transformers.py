@@ -24,7 +24,7 @@ from headstart.sources.base import TOKENIZER_FILE, Entry, Exported, Modality, So
 from headstart.sources.bert_config import BertConfig, read_config
 from headstart.sources.files import read_object, stamp
 from headstart.sources.hub import fetch, versions
-from headstart.sources.text_folder import TextFolder, read_text_folder, read_tokenizer
+from headstart.sources.model_folder import ModelFolder, read_model_folder, read_tokenizer
 from headstart.sources.transformers_load import SOUND_TYPES, WEIGHTS, has_vocabulary, lacks, load, quiet
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Transformers:
         """What a folder's config.json says; of names of the hub, only those of sentence-transformers tell: texts."""
         if not os.path.isdir(reference):
             return "text" if reference.startswith(_SENTENCES) else None
-        return "sound" if read_text_folder(Path(reference)).model_type in SOUND_TYPES else "text"
+        return "sound" if read_model_folder(Path(reference)).model_type in SOUND_TYPES else "text"
 
     def key(self, reference: str) -> str:
         """The name of the hub or a folder's files, wherever it is looked at from; and what exports it.
@@ -73,7 +73,7 @@ class Transformers:
         folder = Path(reference)
         kinds = ("*.json", "*.safetensors", "pytorch_model*.bin")
         local = stamp(*(file for kind in kinds for file in sorted(folder.rglob(kind))))
-        plain = _plain_bert(read_text_folder(folder)) is not None
+        plain = _plain_bert(read_model_folder(folder)) is not None
         return f"{local}\n{f'bert {_BERT_RECIPE}' if plain else versions('transformers', 'torch')}"
 
     def export(self, reference: str, directory: Path) -> Exported:
@@ -84,7 +84,7 @@ class Transformers:
             MissingLayerError: transformers or torch is not installed, and the model is not a plain BERT.
         """
         local = os.path.isdir(reference)
-        folder = read_text_folder(Path(reference) if local else fetch(reference, _PATTERNS, _PICKLES, lacks))
+        folder = read_model_folder(Path(reference) if local else fetch(reference, _PATTERNS, _PICKLES, lacks))
         sound = folder.model_type in SOUND_TYPES
         exported: tuple[int, SourceInput, tuple[Tap, ...]]
         if sound:
@@ -105,7 +105,7 @@ class Transformers:
         )
 
 
-def _plain_bert(folder: TextFolder) -> BertConfig | None:
+def _plain_bert(folder: ModelFolder) -> BertConfig | None:
     """What is needed to build a plain BertModel without PyTorch, if the folder is that; reads no weights."""
     import safetensors
 
@@ -120,7 +120,7 @@ def _plain_bert(folder: TextFolder) -> BertConfig | None:
     return config if kinds <= _NUMPY_HAS else None
 
 
-def _export_bert(folder: TextFolder, directory: Path) -> tuple[int, TextInput, tuple[Tap, ...]] | None:
+def _export_bert(folder: ModelFolder, directory: Path) -> tuple[int, TextInput, tuple[Tap, ...]] | None:
     """The way without PyTorch, or None where the folder is not a plain BertModel in one safetensors file."""
     config, tokenizer = _plain_bert(folder), read_tokenizer(folder.path)
     if config is None or tokenizer is None:
@@ -139,7 +139,7 @@ def _export_bert(folder: TextFolder, directory: Path) -> tuple[int, TextInput, t
     return parameters, description, taps
 
 
-def _export_any(folder: TextFolder, directory: Path, reference: str) -> tuple[int, TextInput, tuple[Tap, ...]]:
+def _export_any(folder: ModelFolder, directory: Path, reference: str) -> tuple[int, TextInput, tuple[Tap, ...]]:
     """The way of AutoModel: any encoder that yields hidden states."""
     require("torch", "torch", f"exporting {reference!r}")
     require("transformers", "torch", f"exporting {reference!r}")
@@ -160,7 +160,7 @@ def _export_any(folder: TextFolder, directory: Path, reference: str) -> tuple[in
     return parameters, description, taps
 
 
-def _convert_tokenizer(folder: TextFolder) -> bytes:
+def _convert_tokenizer(folder: ModelFolder) -> bytes:
     """tokenizer.json made from an older tokenizer's files."""
     import transformers
 

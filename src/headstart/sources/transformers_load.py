@@ -12,8 +12,8 @@ from typing import Any
 from headstart.errors import SourceError
 from headstart.sources.base import TOKENIZER_FILE
 from headstart.sources.files import read_object
+from headstart.sources.model_folder import ModelFolder
 from headstart.sources.pickled import check_pickles
-from headstart.sources.text_folder import TextFolder
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 EXTRACTOR = "preprocessor_config.json"
@@ -58,7 +58,7 @@ def has_vocabulary(path: Path) -> bool:
     return any(found for pattern in _VOCABULARIES for found in path.glob(pattern))
 
 
-def load(folder: TextFolder) -> Any:
+def load(folder: ModelFolder) -> Any:
     """The model in fp32, every weight from the file; nothing in the file can run code."""
     import transformers
 

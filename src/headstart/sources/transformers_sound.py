@@ -14,7 +14,7 @@ from headstart.errors import SourceError
 from headstart.optional import require
 from headstart.sources.base import SoundInput, Tap
 from headstart.sources.files import Fields, read_object
-from headstart.sources.text_folder import TextFolder
+from headstart.sources.model_folder import ModelFolder
 from headstart.sources.transformers_load import AST, EXTRACTOR, WHISPER, load, quiet
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _POSITIONS = 5  # that the shortest wave has, at least
 _HOP, _FRAME = 0.01, 0.025  # s, of AST's filter banks
 
 
-def export_sound(folder: TextFolder, directory: Path, reference: str) -> tuple[int, SoundInput, tuple[Tap, ...]]:
+def export_sound(folder: ModelFolder, directory: Path, reference: str) -> tuple[int, SoundInput, tuple[Tap, ...]]:
     """Write the graph of a sound encoder.
 
     Raises:
@@ -51,7 +51,7 @@ def export_sound(folder: TextFolder, directory: Path, reference: str) -> tuple[i
     return sum(value.numel() for value in model.parameters()), how, taps
 
 
-def describe(folder: TextFolder) -> SoundInput:
+def describe(folder: ModelFolder) -> SoundInput:
     """How the feature extractor prepares a sound.
 
     Raises:
@@ -74,7 +74,7 @@ def describe(folder: TextFolder) -> SoundInput:
     return SoundInput(rate, _SECONDS, _shortest(folder), standardise=normalised)
 
 
-def _shortest(folder: TextFolder) -> int:
+def _shortest(folder: ModelFolder) -> int:
     """Samples of which the convolutions make _POSITIONS positions."""
     kernels, strides = (_numbers(folder, key) for key in ("conv_kernel", "conv_stride"))
     samples = _POSITIONS
@@ -83,7 +83,7 @@ def _shortest(folder: TextFolder) -> int:
     return samples
 
 
-def _numbers(folder: TextFolder, key: str) -> list[int]:
+def _numbers(folder: ModelFolder, key: str) -> list[int]:
     value = folder.config.get(key)
     if not isinstance(value, list) or not all(isinstance(one, int) and 1 <= one <= 1000 for one in value):
         raise SourceError(f"{folder.path / 'config.json'}: {key!r} is {str(value)[:60]!r}; expected a list of sizes")

@@ -21,6 +21,7 @@ from headstart.errors import SourceError
 from headstart.sources.base import SoundInput, Tap
 from headstart.sources.graph import GraphBuilder, sound_input
 from headstart.sources.torch_export import spread
+from headstart.sources.weights import weight_of
 
 RATE = 16_000
 _POSITION_SAMPLES = 320  # a hop of 160 samples, halved by the second convolution
@@ -146,11 +147,7 @@ class _Encoder:
         return self.graph.node("Add", product, self.graph.constant(f"{name}/bias", bias))
 
     def _weight(self, name: str, *shape: int | None, count: bool = True) -> NDArray[np.float32]:
-        array = self._state.get(name)
-        fits = array is not None and array.ndim == len(shape)
-        if array is None or not fits or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
-            got = "missing" if array is None else f"of shape {array.shape}, not {shape}"
-            raise SourceError(f"Whisper weights: {name} is {got}; these are not the weights of a Whisper model")
+        array = weight_of(self._state, name, shape, "Whisper", "a Whisper model")
         if count and (array.dtype.kind != "f" or not np.isfinite(array).all()):
             raise SourceError(
                 f"Whisper weights: {name} is {array.dtype}, or has numbers that are not finite: float wanted"

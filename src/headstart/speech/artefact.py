@@ -24,11 +24,11 @@ from headstart.errors import ArtefactError, OptionError, SourceError
 from headstart.sources.base import TOKENIZER_FILE, Ancestor, TrainedOn
 from headstart.sources.files import JSON_LIMIT, Fields, sha256_of
 from headstart.sources.lineage import LONGEST, read_lineage, read_trained_on
-from headstart.speech.checkpoint import Checkpoint, Settings, checked, halved
+from headstart.speech.checkpoint import Checkpoint, Settings, checked, halved, token_ids
 
 CARD = "transcriber.json"
 WEIGHTS = "transcriber.safetensors"
-_MOST_SUPPRESSED, _MOST_BEAM = 4096, 64
+_MOST_BEAM = 64
 
 
 @dataclass(frozen=True)
@@ -196,14 +196,8 @@ def _settings(value: Mapping[str, object]) -> Settings:
     multilingual = value.get("multilingual")
     if not isinstance(multilingual, bool):
         raise SourceError(f"{CARD}: settings: 'multilingual' is {str(multilingual)[:60]!r}; it must be true or false")
-    return Settings(heads, multilingual, _ids(value, "suppress"), _ids(value, "suppress_first"))
-
-
-def _ids(value: Mapping[str, object], key: str) -> tuple[int, ...]:
-    ids = value.get(key)
-    if not isinstance(ids, list) or len(ids) > _MOST_SUPPRESSED or any(type(one) is not int for one in ids):
-        raise SourceError(f"{CARD}: settings: {key!r} must be a list of at most {_MOST_SUPPRESSED:,} token ids")
-    return tuple(ids)
+    lists = (token_ids(value.get(key), f"{CARD}: settings: {key!r}") for key in ("suppress", "suppress_first"))
+    return Settings(heads, multilingual, *lists)
 
 
 def _json(value: Any) -> bytes:

@@ -20,6 +20,18 @@ from headstart.speech.tokens import Tokens
 Weights = Mapping[str, NDArray[Any]]
 _SPEC, _REVISION = "WhisperSpec", 3
 _GELU = 3
+MOST_SUPPRESSED = 4096
+
+
+def token_ids(value: object, what: str) -> tuple[int, ...]:
+    """A list of token ids from JSON that may be anything.
+
+    Raises:
+        SourceError: it is none, or has more than MOST_SUPPRESSED.
+    """
+    if not isinstance(value, list) or len(value) > MOST_SUPPRESSED or any(type(one) is not int for one in value):
+        raise SourceError(f"{what} must be a list of at most {MOST_SUPPRESSED:,} token ids")
+    return tuple(value)
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,18 @@ _FRAMES = 100  # a second
 
 
 def listen(path: Path) -> Array:
-    """The samples of a recording: (t,) float32, mono, at RATE.
+    """The samples of a recording: (t,) float32, mono, at RATE. See `heard`."""
+    return heard(read_file(path))
+
+
+def heard(data: bytes) -> Array:
+    """The samples of a recording's bytes: (t,) float32, mono, at RATE.
 
     Raises:
         ItemError: it is no sound, damaged, silent, or longer than an hour.
         MissingLayerError: soundfile or soxr is not installed.
     """
-    return decode(read_file(path), [RATE]).samples[RATE]
+    return decode(data, [RATE]).samples[RATE]
 
 
 def log_mel(samples: Array, bands: int) -> Array:

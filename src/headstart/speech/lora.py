@@ -5,6 +5,8 @@ Hu et al. 2021 (arXiv 2106.09685).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -44,16 +46,14 @@ def deltas(decoder: TorchDecoder) -> dict[str, NDArray[np.float32]]:
     }
 
 
-class scaled:  # noqa: N801  # a context manager
+@contextmanager
+def scaled(decoder: TorchDecoder, blend: float) -> Iterator[None]:
     """Inside, the products count `blend` times."""
-
-    def __init__(self, decoder: TorchDecoder, blend: float) -> None:
-        self._layers, self._blend = list(_layers(decoder).values()), blend
-
-    def __enter__(self) -> None:
-        for layer in self._layers:
-            layer.scaling["default"] = self._blend
-
-    def __exit__(self, *_: object) -> None:
-        for layer in self._layers:
+    layers = list(_layers(decoder).values())
+    for layer in layers:
+        layer.scaling["default"] = blend
+    try:
+        yield
+    finally:
+        for layer in layers:
             layer.scaling["default"] = 1.0

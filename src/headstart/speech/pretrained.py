@@ -15,7 +15,7 @@ from headstart.errors import SourceError
 from headstart.sources.base import TOKENIZER_FILE
 from headstart.sources.files import JSON_LIMIT, Fields, read_object
 from headstart.sources.hub import fetch
-from headstart.speech.checkpoint import Checkpoint, Settings, checked, rooted
+from headstart.speech.checkpoint import Checkpoint, Settings, checked, rooted, token_ids
 from headstart.speech.conversion import from_state_dict
 from headstart.speech.dimensions import Dimensions
 
@@ -24,7 +24,7 @@ _INDEX = f"{WEIGHTS}.index.json"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PATTERNS = ("config.json", "generation_config.json", TOKENIZER_FILE, "model*.safetensors", _INDEX, "README.md")
 _SMALLEST_MULTILINGUAL = 51_865  # tokens
-_MOST_SHARDS, _MOST_SUPPRESSED = 64, 4096
+_MOST_SHARDS = 64
 
 
 def is_repository(reference: str) -> bool:
@@ -152,9 +152,7 @@ def _settings(config: dict[str, object], shape: Dimensions, folder: Path) -> Set
 
 
 def _ids(given: dict[str, object], key: str, folder: Path) -> tuple[int, ...]:
-    ids = given.get(key) or []
-    if not isinstance(ids, list) or len(ids) > _MOST_SUPPRESSED or any(type(one) is not int for one in ids):
-        raise SourceError(f"{folder}: {key!r} must be a list of at most {_MOST_SUPPRESSED:,} token ids")
+    ids = token_ids(given.get(key) or [], f"{folder}: {key!r}")
     return tuple(one for one in ids if one >= 0)  # -1 stands for a default list, which is written out elsewhere
 
 
@@ -165,6 +163,6 @@ def _bounded(file: Path) -> bytes:
 
 
 def _licence(folder: Path) -> str:
-    from headstart.sources.text_folder import TextFolder
+    from headstart.sources.model_folder import ModelFolder
 
-    return TextFolder(folder, folder, {}).licence
+    return ModelFolder(folder, folder, {}).licence

@@ -8,9 +8,9 @@ stranger's length, so that a transcript does not depend on its neighbours. Longe
 from __future__ import annotations
 
 import os
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import ItemError
+from headstart.features.windowed import windowed
 from headstart.speech import windows
 from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.decoder import Decoded, Decoder, confidence
@@ -33,7 +34,6 @@ _REST = RATE // 10  # samples after the last window that are too few to say anyt
 # Whisper's own: a window is silent where this is said of it, and what was heard nevertheless is improbable.
 _SILENT, _IMPROBABLE = 0.6, -1.0
 _T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class Recogniser:
@@ -73,7 +73,7 @@ class Recogniser:
         def hear(chunk: list[Path]) -> list[Heard]:
             return self._hear(chunk, language, beam, timestamps)
 
-        for heard in self._mapped(hear, _chunks(paths, _CHUNK)):
+        for heard in windowed((partial(hear, chunk) for chunk in _chunks(paths, _CHUNK)), self._workers):
             yield from heard
 
     def from_features(
@@ -105,7 +105,7 @@ class Recogniser:
         def hear(chunk: list[Array]) -> list[Transcript]:
             return [self._one(decoded, windows.SECONDS) for decoded in self._alike(chunk, encode, language, beam)]
 
-        for heard in self._mapped(hear, _chunks(given, _CHUNK)):
+        for heard in windowed((partial(hear, chunk) for chunk in _chunks(given, _CHUNK)), self._workers):
             yield from heard
 
     def _hear(self, paths: Sequence[Path], language: str | None, beam: int, timestamps: bool) -> list[Heard]:
@@ -180,20 +180,6 @@ class Recogniser:
         """Pieces of a window that starts at `start` seconds, as text; those of white space are left out."""
         texts = [(piece, self.checkpoint.tokens.decode(piece.ids).strip()) for piece in pieces]
         return [Segment(start + piece.start, start + piece.end, text) for piece, text in texts if text]
-
-    def _mapped(self, work: Callable[[_T], _R], given: Iterable[_T]) -> Iterator[_R]:
-        """`work` of each, by the workers, in order; a few ahead of the one that is waited for."""
-        pending: deque[Future[_R]] = deque()
-        pool = ThreadPoolExecutor(self._workers)
-        try:
-            for one in given:
-                pending.append(pool.submit(work, one))
-                if len(pending) > self._workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _chunks(given: Iterable[_T], size: int) -> Iterator[list[_T]]:

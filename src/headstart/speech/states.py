@@ -23,7 +23,7 @@ from headstart.features.bound import activations_dir, make_room
 from headstart.features.files import content_key, read_file
 from headstart.features.windowed import windowed
 from headstart.progress import Progress
-from headstart.speech.listening import RATE, listen, log_mel
+from headstart.speech.listening import RATE, heard, listen, log_mel
 from headstart.speech.recogniser import Recogniser
 from headstart.speech.windows import SECONDS
 
@@ -73,8 +73,8 @@ class States:
     def _add(self, i: int) -> bool:
         """Measure clip i and have its states; True where they were there."""
         try:
-            key = content_key(read_file(self._paths[i])).hex()
-            samples = listen(self._paths[i])
+            data = read_file(self._paths[i])
+            key, samples = content_key(data).hex(), heard(data)
         except ItemError as failed:
             self.reasons[i] = str(failed)
             return False

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from headstart.errors import DataError
+from headstart.model.loaded import Loaded
 from headstart.model.lost import errors_before
 from headstart.model.origin import Origin
-from headstart.model.temporary import TemporaryFolder
 from headstart.optional import require
 from headstart.progress import SILENT, Progress
 from headstart.sources.base import Ancestor
@@ -24,7 +24,7 @@ from headstart.speech.transcript import Heard, Unreadable
 
 
 @dataclass(eq=False)
-class Transcriber:
+class Transcriber(Loaded):
     """A recogniser, as loaded from its artefact.
 
     Attributes:
@@ -39,19 +39,10 @@ class Transcriber:
     checkpoint: Checkpoint
     owners: tuple[Any, ...] = ()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled, and copied, as the artefact's bytes."""
-        return _restored, (b"".join(self.origin.blocks()), self.report)
-
-    @property
-    def path(self) -> Path:
-        """The artefact it was loaded from."""
-        return self.origin.path
-
-    @property
-    def evidence(self) -> dict[str, Any]:
-        """Every number of the fit's report, with intervals: candidates, baseline, verdict."""
-        return self.report
+    @staticmethod
+    def opened(path: Path) -> Transcriber:
+        """The recogniser in a file; see `load`."""
+        return load(path)
 
     @property
     def lineage(self) -> tuple[Ancestor, ...]:
@@ -163,14 +154,6 @@ class Transcriber:
             "skipped": skipped,
         }
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the artefact to `path`, whole or not at all.
-
-        Raises:
-            StorageError: the disk is full, the folder cannot be written, or there is a device or a pipe.
-        """
-        return self.origin.copy(Path(path))
-
 
 def load(path: Path) -> Transcriber:
     """Load a recogniser. Nothing in the file is executed; every part is checked against its hash.
@@ -180,14 +163,3 @@ def load(path: Path) -> Transcriber:
     """
     saved = read(path)
     return Transcriber(saved.card, saved.report, Origin(path), saved.checkpoint)
-
-
-def _restored(content: bytes, report: dict[str, Any]) -> Transcriber:
-    """A recogniser from the bytes of its artefact, which the new one keeps in a folder of its own."""
-    folder = TemporaryFolder()
-    path = folder.path / "model.headstart"
-    path.write_bytes(content)
-    model = load(path)
-    model.report = report
-    model.owners += (folder,)
-    return model

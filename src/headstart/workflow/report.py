@@ -112,5 +112,6 @@ def without_times(report: dict[str, Any]) -> dict[str, Any]:
     plain["candidates"] = [{k: v for k, v in c.items() if k != "seconds"} for c in report["candidates"]]
     if report["baseline"] is not None:
         plain["baseline"] = {k: v for k, v in report["baseline"].items() if k != "seconds"}
-    plain["plan"] = [{k: v for k, v in step.items() if k != "seconds"} for step in report["plan"]]
+    if "plan" in report:
+        plain["plan"] = [{k: v for k, v in step.items() if k != "seconds"} for step in report["plan"]]
     return plain

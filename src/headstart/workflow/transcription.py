@@ -18,7 +18,7 @@ from headstart.data.dataset import Skipped
 from headstart.data.transcripts import Transcripts, read_transcripts
 from headstart.errors import DataError
 from headstart.evidence.word_errors import Errors, count_errors
-from headstart.optional import has, install_line
+from headstart.optional import require
 from headstart.progress import SILENT, Progress
 from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.examples import Examples
@@ -144,8 +144,7 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
 def _task(spoken: Transcripts, options: TranscriptionOptions, progress: Progress) -> Task:
     """Open the source, encode the clips, leave out what cannot be used."""
     for module in ("ctranslate2", "jiwer", "whisper_normalizer"):
-        if not has(module):
-            raise DataError(f"transcribing needs {module}, which is not installed: {install_line('speech')}")
+        require(module, "speech", "transcribing")
     reference = options.source or (ENGLISH if options.language == "en" else OTHERS)
     checkpoint = open_checkpoint(reference)
     if options.language is not None:

@@ -12,6 +12,7 @@ from headstart.model.temporary import TemporaryFolder
 from headstart.sources.base import TrainedOn
 from headstart.speech.checkpoint import Checkpoint
 from headstart.workflow.clock import Clock
+from headstart.workflow.report import without_times
 from headstart.workflow.result import FitResult
 
 if TYPE_CHECKING:
@@ -40,10 +41,8 @@ class Shipping:
         from headstart.speech.artefact import read, write
 
         unchecked = self.path.with_name(f".{self.path.name}.{os.getpid()}.unchecked")
-        kept = {**report, "candidates": [_without_time(one) for one in report["candidates"]]}
-        kept["baseline"] = _without_time(report["baseline"])
         try:
-            write(unchecked, checkpoint, self._card(strategy), kept)
+            write(unchecked, checkpoint, self._card(strategy), without_times(report))
             again = read(unchecked).checkpoint
             if any(
                 (again.weights[name] != w.astype(again.weights[name].dtype)).any()
@@ -78,7 +77,3 @@ class Shipping:
             "input": task.options.input,
             "label": task.options.label,
         }
-
-
-def _without_time(candidate: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in candidate.items() if name != "seconds"}

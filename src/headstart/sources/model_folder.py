@@ -1,4 +1,4 @@
-"""What the JSON files of a transformers or sentence-transformers folder say about texts: lengths, padding, prefix."""
+"""What the JSON files of a transformers folder say: the architecture, the licence; of texts lengths, padding, prefix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer
 
 
 @dataclass(frozen=True)
-class TextFolder:
+class ModelFolder:
     """A model's folder and the contents of its config.json."""
 
     path: Path
@@ -92,7 +92,7 @@ class TextFolder:
         return {}
 
 
-def read_text_folder(root: Path) -> TextFolder:
+def read_model_folder(root: Path) -> ModelFolder:
     """The folder whose config.json has a model_type: `root`, or the first module of an older sentence-transformers one.
 
     Raises:
@@ -104,7 +104,7 @@ def read_text_folder(root: Path) -> TextFolder:
             fields = Fields(config, str(path / "config.json"))
             fields.text("model_type", longest=100)
             fields.finish(others=True)
-            return TextFolder(path, root, config)
+            return ModelFolder(path, root, config)
     raise SourceError(f"{root} has no config.json; expected the folder of a transformers model")
 
 
