@@ -1,4 +1,4 @@
-"""What the JSON files of a transformers folder say: the architecture, the licence; of texts lengths, padding, prefix."""
+"""What a transformers folder says in JSON: the architecture, the licence; of texts lengths, padding and prefix."""
 
 from __future__ import annotations
 
