@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 # Mistakes of one group that count as evidence of how mistakes cluster. With 3, intervals over 5 to 10 groups of 20 to
-# 500 items kept 94 % coverage or more in simulations, at down to a third of the width that they have with none.
+# 500 items kept about 94 % coverage or more in simulations, at down to a third of the width that they have with none.
 _A_GROUP = 3
 
 
