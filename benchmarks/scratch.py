@@ -1,13 +1,14 @@
 """Labels saved against training from scratch: how few labels the frozen probe needs to do as well.
 
-    python benchmarks/scratch.py [--sets hymenoptera blood pneumonia solar banking77 clinc_oos nlupp] [--seeds 1]
-        [--images 60] [--labels 16]
+    python benchmarks/scratch.py [--sets hymenoptera blood pneumonia solar banking77 clinc_oos nlupp fsdd-few
+        esc10-few] [--seeds 1] [--images 60] [--labels 16]
 
-The same architecture (EfficientNet-Lite0, MiniLM) from random weights, by the strategy `scratch` (30 to 120 epochs), on
---images labelled images in all or --labels texts of each of five close classes. It is given the best of its readings by
-the test rows themselves, which flatters it. The probe is kernel ridge on the later half of the frozen layers, no choice
-made, on 1, 2, 5, ... of the same labels a class, mean of five draws. Labels saved: the labels of scratch over the
-fewest of the probe's that do as well, at least where the fewest tried are enough. At most 300 test rows.
+The same architecture (EfficientNet-Lite0, MiniLM, Whisper tiny's encoder) from random weights, by the strategy
+`scratch` (30 to 120 epochs), on --images labelled images in all, five sounds of each of ten classes, or --labels texts
+of each of five close classes. It is given the best of its readings by the test rows themselves, which flatters it. The
+probe is kernel ridge on the later half of the frozen layers, no choice made, on 1, 2, 5, ... of the same labels a
+class, mean of five draws. Labels saved: the labels of scratch over the fewest of the probe's that do as well, at least
+where the fewest tried are enough. At most 300 test rows.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import tuning
 from common import machine
 
 IMAGES, TEXTS = ("hymenoptera", "blood", "pneumonia", "solar"), few_shot.SETS
+SETS = (*TEXTS, *IMAGES, *tuning.SOUNDS)
 SHOTS, DRAWS, TESTED = (1, 2, 5, 10, 20), 5, 300
 
 
@@ -42,7 +44,7 @@ def problem(name: str, images: int, labels: int, seed: int):
     else:
         given = tuning.gather(name, seed)
         items, target, test = given.paths, given.target, given.test
-        train = alike(target.y, given.train, images // target.n_outputs, seed)
+        train = given.train if name in tuning.SOUNDS else alike(target.y, given.train, images // target.n_outputs, seed)
     test = np.sort(np.random.default_rng(seed).permutation(test)[:TESTED])
     return items, target, train, test
 
@@ -69,7 +71,9 @@ def compare(name: str, options: argparse.Namespace, seed: int, folder: Path) -> 
     used = np.concatenate([train, test])
     items, target = [items[i] for i in used], target.take(used)
     train, test = np.arange(len(train)), np.arange(len(train), len(used))
-    source = open_source("minilm_l6" if name in TEXTS else "efficientnet_lite0")
+    source = open_source(
+        "minilm_l6" if name in TEXTS else "whisper_tiny_en" if name in tuning.SOUNDS else "efficientnet_lite0"
+    )
     job = Job(source, items, target, embed(items, source), folder, seed=seed)
     y = target.y.astype(int)
     scratch = registry.get("headstart.strategies", "scratch")
@@ -97,7 +101,7 @@ def compare(name: str, options: argparse.Namespace, seed: int, folder: Path) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=(*IMAGES, *TEXTS), default=(*TEXTS, *IMAGES))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--labels", type=int, default=16)

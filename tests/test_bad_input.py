@@ -244,7 +244,7 @@ def test_a_disk_that_fills_up_keeps_the_old_model(fit, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     code, document, err = fit(data)
-    assert code == 1
+    assert code == 2
     assert document is None
     assert "Traceback" not in err
     assert f"{tmp_path}/out.headstart cannot be written (No space left on device)" in err

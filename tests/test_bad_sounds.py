@@ -141,19 +141,17 @@ def test_an_absent_layer_is_named_before_a_source_is_opened(absent, glides, ears
     assert line.endswith(f"reading sounds needs {absent}, which is not installed: pip install 'headstart[audio]'")
 
 
-def test_a_budget_is_not_advised_for_what_it_cannot_move(fitted):
-    assert not any("--budget" in note for note in fitted[1]["notes"])
-
-
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs headstart[torch]")
-@pytest.mark.parametrize("option", [("--budget", "1s"), ("--strategy", "last-stages")])
-def test_what_moves_no_weights_of_sounds_says_so(option, glides, ears, tmp_path, capsys):
+def test_a_strategy_that_makes_no_sense_for_a_source_of_sounds_says_so(glides, ears, tmp_path, capsys):
+    """One layer: there is no place to cut it at."""
     out = tmp_path / "m.headstart"
-    code = main(["fit", str(glides), "--source", str(ears), "--out", str(out), "--json", *option])
+    asked = ["--strategy", "last-stages", "--strategy", "frozen-ridge"]
+    code = main(["fit", str(glides), "--source", str(ears), "--out", str(out), "--json", *asked])
     captured = capsys.readouterr()
     assert code == 0
-    assert "sound sources are not moved yet" in captured.err
-    assert any("sound sources are not moved yet" in note for note in json.loads(captured.out)["notes"])
+    line = "ears: last-stages not tried: the graph has no place to cut it at"
+    assert line in captured.err
+    assert line in json.loads(captured.out)["notes"]
     assert out.is_file()
 
 

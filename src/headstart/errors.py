@@ -2,7 +2,7 @@
 
     HeadstartError                exit code 1: something failed here
     ├── EngineError               a graph could not be run on any engine
-    ├── StorageError              a disk is full, or a folder cannot be written
+    ├── StorageError              exit code 2: a disk is full, or a folder cannot be written
     └── InputError                exit code 2: what was given cannot be used
         ├── OptionError           an option's name or value
         ├── DataError             a data set: no classes, a missing column, no labels
@@ -28,7 +28,9 @@ class EngineError(HeadstartError):
 
 
 class StorageError(HeadstartError):
-    """A disk is full, or a folder cannot be written."""
+    """A disk is full, or a folder cannot be written: the user's to mend, like an input."""
+
+    exit_code = 2
 
 
 class InputError(HeadstartError):

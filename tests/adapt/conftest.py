@@ -1,4 +1,4 @@
-"""Small sources with random weights, and items whose labels the pixels or the letters tell."""
+"""Small sources with random weights, and items whose labels the pixels, the letters or the pitch tell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.adapt.base import Job
 from headstart.engines.memory import Choice
 from headstart.engines.processor import processor
 from headstart.features.embed import embed
-from headstart.sources import bert
+from headstart.sources import bert, whisper_encoder
 from headstart.sources.base import ImageInput, Source, TextInput
 from headstart.sources.graph import GraphBuilder, image_input, write
 from headstart.tasks import Target
@@ -91,6 +91,35 @@ def text_net(directory: Path, seed: int = 0) -> Source:
     return Source("small-text", "text", "test", "Apache-2.0", parameters, f"{seed + 7:064x}", directory, given, taps)
 
 
+def sound_net(directory: Path, seed: int = 0) -> Source:
+    """A Whisper encoder of two layers with windows of 0.8 s."""
+    rng = np.random.default_rng(seed)
+    hidden, bands, positions, layers = 16, 10, 40, 2
+    shape: dict[str, tuple[int, ...]] = {
+        "conv1/weight": (hidden, bands, 3), "conv1/bias": (hidden,),
+        "conv2/weight": (hidden, hidden, 3), "conv2/bias": (hidden,),
+        "position_encodings/encodings": (positions, hidden),
+        "layer_norm/gamma": (hidden,), "layer_norm/beta": (hidden,),
+    }  # fmt: skip
+    for k in range(layers):
+        for part, linears in {"self_attention": [(3, 1), (1, 1)], "ffn": [(2, 1), (1, 2)]}.items():
+            at = f"layer_{k}/{part}"
+            shape |= {f"{at}/layer_norm/gamma": (hidden,), f"{at}/layer_norm/beta": (hidden,)}
+            for number, (outputs, inputs) in enumerate(linears):
+                shape[f"{at}/linear_{number}/weight"] = outputs * hidden, inputs * hidden
+                shape[f"{at}/linear_{number}/bias"] = (outputs * hidden,)
+    state = {
+        f"encoder/{name}": (("gamma" in name) + rng.normal(0, 0.3, size)).astype(np.float32)
+        for name, size in shape.items()
+    }
+    built = whisper_encoder.build(state | {"encoder/num_heads": np.array(2, np.int16)})
+    directory.mkdir(parents=True, exist_ok=True)
+    write(built.model, directory)
+    return Source(
+        "small-sound", "sound", "test", "MIT", built.parameters, f"{seed + 14:064x}", directory, built.input, built.taps
+    )
+
+
 @pytest.fixture(scope="session")
 def image_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return conv_net(tmp_path_factory.mktemp("conv_net"))
@@ -99,6 +128,27 @@ def image_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 @pytest.fixture(scope="session")
 def text_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return text_net(tmp_path_factory.mktemp("text_net"))
+
+
+@pytest.fixture(scope="session")
+def sound_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    return sound_net(tmp_path_factory.mktemp("sound_net"))
+
+
+@pytest.fixture(scope="session")
+def sound_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], np.ndarray]:
+    """48 tones of three pitches in noise, 0.2 to 1.9 s, so of one window to three, and which pitch each has."""
+    soundfile = pytest.importorskip("soundfile")
+    pytest.importorskip("soxr")
+    folder, rng = tmp_path_factory.mktemp("tones"), np.random.default_rng(3)
+    kinds = np.arange(48) % 3
+    paths = []
+    for i, kind in enumerate(kinds):
+        time = np.arange(int(8_000 * rng.uniform(0.2, 1.9))) / 8_000
+        tone = 0.2 * np.sin(2 * np.pi * 500 * 2**kind * rng.uniform(0.95, 1.05) * time)
+        paths.append(folder / f"{i:02d}.wav")
+        soundfile.write(paths[-1], tone + rng.normal(0, 0.05, len(time)), 8_000)
+    return paths, kinds.astype(np.int64)
 
 
 @pytest.fixture(scope="session")
@@ -144,12 +194,15 @@ MakeJob = Callable[..., Job]
 
 
 @pytest.fixture
-def make_job(image_source, text_source, image_files, texts, tmp_path) -> MakeJob:
+def make_job(request, image_source, text_source, image_files, texts, tmp_path) -> MakeJob:
     """A function: modality, task, fields of Job to replace -> a job on 48 items, its features from ONNX Runtime."""
 
     def make(modality: str = "image", task: str = "multiclass", **fields: object) -> Job:
-        source = fields.pop("source", image_source if modality == "image" else text_source)
-        items, kinds = image_files if modality == "image" else texts
+        if modality == "sound":  # what reads sounds may be absent
+            own, (items, kinds) = request.getfixturevalue("sound_source"), request.getfixturevalue("sound_files")
+        else:
+            own, (items, kinds) = (image_source, image_files) if modality == "image" else (text_source, texts)
+        source = fields.pop("source", own)
         choice = Choice("onnxruntime", "fp32", 1, 1, 0.0)
         features = embed(items, source, choice=choice, use_cache=False)
         given = {"source": source, "items": items, "target": as_target(kinds, task), "features": features,

@@ -1,4 +1,4 @@
-"""What every strategy owes, on every strategy that is registered, with small sources of images and texts."""
+"""What every strategy owes, on every strategy that is registered, with small sources of images, texts and sounds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ pytest.importorskip("peft")
 
 from headstart import registry
 from headstart.adapt.base import Job, Learned, Reading, Strategy
+from headstart.features.files import read_file
 from headstart.features.images import prepare
+from headstart.features.pooling import pool
+from headstart.features.sound_reader import SoundReader
 from headstart.features.texts import feeds, load_tokenizer, tokenise
 from headstart.sources.base import GRAPH_FILE
 from headstart.tasks import Target
@@ -36,7 +39,7 @@ def strategy(request: pytest.FixtureRequest) -> Strategy:
     return found
 
 
-@pytest.fixture(params=["image", "text"])
+@pytest.fixture(params=["image", "text", "sound"])
 def modality(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -61,12 +64,18 @@ def as_onnx_runs_it(job: Job, learned: Learned, rows: np.ndarray) -> np.ndarray:
             tensor.CopyFrom(numpy_helper.from_array(moved.weights[tensor.name], tensor.name))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     how, found = job.source.input, []
+    names = [tap.name for tap in moved.taps]
     for row in rows:
+        if how.kind == "sound":
+            windows = SoundReader().see(read_file(Path(job.items[row])), how, described=False).values
+            said = [np.concatenate(session.run(names, one), axis=1) for one in windows]
+            found.append(pool(np.concatenate(said), moved.taps))
+            continue
         if how.kind == "image":
             given = {"image": prepare(Path(job.items[row]), how)[None]}
         else:
             given = feeds(tokenise([str(job.items[row])], load_tokenizer(job.source.tokenizer, how), how), how)
-        taps = session.run([tap.name for tap in moved.taps], dict(given))
+        taps = session.run(names, dict(given))
         found.append(np.concatenate(taps, axis=1)[0])
     return np.stack(found).astype(np.float64) @ moved.head.T.astype(np.float64) + moved.bias
 

@@ -90,10 +90,10 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (MemoryError(), 1, "headstart: error: not enough memory: close other programs, or give fewer or smaller items"),
     (
         OSError(errno.ENOSPC, "No space left on device", "/x"),
-        1,
+        2,
         "headstart: error: no space left on the disk: /x: free some, or set HEADSTART_HOME to a folder on another disk",
     ),
-    (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "headstart: error: Permission denied: /x"),
+    (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "headstart: error: Permission denied: /x"),
     (KeyboardInterrupt(), 130, "headstart: interrupted: nothing was changed"),
     (
         ValueError("odd\nthing"),

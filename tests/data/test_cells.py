@@ -1,6 +1,7 @@
 """When a cell is a number."""
 
 import math
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ CELLS = [
     ("1", 1.0), ("-2.5e3", -2500.0), (" 7 ", 7.0), ("+4", 4.0), ("0", 0.0), ("0.5", 0.5), ("-0.5", -0.5),
     ("inf", math.inf), (3, 3.0), (2.5, 2.5), (True, 1.0), ("007", None), ("-01", None), ("00", None),
     ("1_000", None), ("1,5", None), ("", None),
+    ("1,234", 1234.0), ("$1,234.50", 1234.5), ("12.5 %", 12.5), ("-3%", -3.0), ("5 €", 5.0), ("0,123", None),
+    ("12,34", None), ("$007", None), ("%", None), ("1%%", None), ("5 kg", None),
     ("x", None), (None, None), ([1], None), (10**400, None), ("True", None), ("0x10", None),
 ]  # fmt: skip
 
@@ -40,3 +43,7 @@ def test_bytes_are_strings_where_they_are_utf_8():
     assert plain("café".encode()) == "café"
     assert plain(b"  ") is None
     assert plain(b"\xff\xd8\xff") is None
+
+
+def test_durations_are_seconds():
+    assert plain(timedelta(hours=1, milliseconds=500)) == 3600.5

@@ -37,12 +37,12 @@ def test_delimiter(text: str, usual: str, delimiter: str, skip: int) -> None:
     assert delimiter_of(text, usual) == (delimiter, skip)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "bare utf-16-le"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_same_table_however_it_is_written(tmp_path, encoding, delimiter) -> None:
     path = tmp_path / "t.csv"
-    with path.open("w", encoding=encoding, newline="") as file:
-        if encoding == "utf-16-le":
+    with path.open("w", encoding=encoding.removeprefix("bare "), newline="") as file:
+        if encoding in ("utf-16-le", "utf-16-be"):
             file.write("\ufeff")
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerows([("text, long", "label"), *ROWS])

@@ -246,3 +246,22 @@ def test_images_that_no_reader_takes_are_named(tmp_path):
         read(tmp_path)
     with pytest.raises(DataError, match="convert them"):
         read(tmp_path, modality="image")
+
+
+def test_classes_one_folder_further_down_and_labels_in_a_table_are_hinted_at(tmp_path):
+    touch(tmp_path / "zip", "birds/owl/1.png", "birds/wren/1.png")
+    with pytest.raises(DataError, match=r"the folders in .*birds\? Then pass that"):
+        read(tmp_path / "zip")
+    touch(tmp_path / "pair", "images/1.png", "images/2.png", "labels.csv")
+    with pytest.raises(DataError, match=r"do the labels stand in labels\.csv"):
+        read(tmp_path / "pair")
+
+
+def test_splits_below_the_classes_are_said(tmp_path):
+    data = read(touch(tmp_path, "a/train/1.png", "a/val/2.png", "b/train/1.png", "b/3.png"))
+    assert len(data) == 4
+    assert any("all of train, val in the class folders" in note for note in data.notes)
+    (tmp_path / "one").mkdir()
+    assert not any(
+        "class folders is taken" in note for note in read(touch(tmp_path / "one", "a/val/1.png", "b/1.png")).notes
+    )

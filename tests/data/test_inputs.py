@@ -123,3 +123,13 @@ def test_rows_of_image_tables_are_named_by_the_path_as_written(tmp_path):
     assert read_inputs(tmp_path / "u.csv", "image").ids == ("x7",)
     (tmp_path / "v.csv").write_text("text\nsome words stand here\n")
     assert read_inputs(tmp_path / "v.csv", "text").ids == ("row 1",)
+
+
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
+    for name in ("a/1.png", "b/1.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "a/up").symlink_to("..")
+    data = read_inputs(tmp_path / "a", "image")
+    assert data.items == [tmp_path / "a/1.png"]
+    assert any("1 link back" in note for note in data.notes)

@@ -532,3 +532,67 @@ def test_a_rare_comma_is_no_hint():
     labels = ["a", "b", "c"] * 20 + ["a,b", "b,c"]
     frame = pd.DataFrame({"text": [f"words of row {i}" for i in range(62)], "y": labels})
     assert not any("hold commas" in note for note in read(frame).notes)
+
+
+def test_numbers_with_signs_are_numbers_said_aloud_and_classes_as_written():
+    frame = pd.DataFrame({"a": [f"{i}.5 %" for i in range(40)], "price": [f"${i},000.25" for i in range(1, 41)]})
+    data = read(frame)
+    assert data.target.task == "regression"
+    assert data.target.y[:2].tolist() == [1000.25, 2000.25]
+    assert data.items[:2].ravel().tolist() == [0.5, 1.5]
+    assert any("'$1,000.25' is read as 1000.25" in note for note in data.notes)
+    shares = read(pd.DataFrame({"a": range(40), "share": ["10 %", "20 %"] * 20}))
+    assert shares.target.classes == ("10 %", "20 %")
+
+
+@pytest.mark.parametrize("last", ["03.02.2024", "2024-02-03", "2024-02-03T10:00:00", "3/2/24", "K-{i:04d}"])
+def test_a_date_or_a_name_of_the_row_is_not_the_label(last):
+    frame = pd.DataFrame({"a": range(30), "size": [i * 0.5 for i in range(30)]})
+    frame["when"] = [last.format(i=i) for i in range(30)]
+    assert read(frame).labels == ("size",)
+
+
+def test_several_columns_of_0_and_1_are_hinted_at():
+    columns = {name: [(i >> k) % 2 for i in range(24)] for k, name in enumerate(("wet", "cold", "late"))}
+    data = read(pd.DataFrame({"text": [f"some words of row {i}" for i in range(24)], **columns}))
+    assert data.labels == ("late",)
+    assert any("--label wet,cold,late" in note for note in data.notes)
+    assert not any(
+        "--label" in note for note in read(pd.DataFrame({"text": data.items, "late": columns["late"]})).notes
+    )
+
+
+def test_objects_in_objects_are_columns(tmp_path):
+    rows = [{"text": text, "label": {"name": label, "by": {}}, "meta": {"n": 1}} for text, label in text_rows()]
+    write(tmp_path / "t.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    data = read(tmp_path / "t.jsonl", label="label.name")
+    assert data.target.classes == ("a", "b")
+    write(tmp_path / "t.jsonl", json.dumps(rows, indent=1))
+    with pytest.raises(DataError, match="one JSON array; expected one object a line"):
+        read(tmp_path / "t.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a red house,x\n" + "".join(f"{t},{'xy'[i % 2]}\n" for i, (t, _) in enumerate(text_rows())), "'x'"),
+        ("5.1,3.5,setosa\n" + "".join(f"{i}.5,{i}.25,{'ab'[i % 2]}\n" for i in range(12)), "'5.1'"),
+        ("text,x\n" + "".join(f"{t},{label}\n" for t, label in text_rows()), None),
+        ("0,1,2\n" + "".join(f"{i % 2},1.5,{i}\n" for i in range(12)), None),  # pandas numbers nameless columns
+    ],
+)
+def test_a_first_line_that_looks_like_a_row_is_said(tmp_path, text, said):
+    notes = [note for note in tables.load_table(write(tmp_path / "t.csv", text)).notes if "looks like a row" in note]
+    assert [said in note for note in notes] == ([] if said is None else [True])
+
+
+def test_files_that_lie_elsewhere_are_hinted_at(tmp_path):
+    for i in range(4):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        (tmp_path / "pictures" / f"{i}.png").touch()
+    names = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(4))
+    with pytest.raises(DataError, match=r"pictures/0\.png is there"):
+        read(write(tmp_path / "t.csv", "file,label\n" + names))
+    bare = write(tmp_path / "t.csv", "file,label\n" + names.replace(".png", ""))
+    with pytest.raises(DataError, match=r"pictures/0\.png is there"):
+        read(bare, input="file", modality="image")

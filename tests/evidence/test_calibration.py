@@ -39,6 +39,35 @@ def test_the_temperature_is_found_whatever_the_scale(temperature):
     assert score(target, fitted.probabilities(scores))["ece"] < 0.03
 
 
+@pytest.mark.parametrize("prior", [0.05, 0.5])
+def test_two_classes_get_the_fit_of_logistic_regression(prior):
+    rng = np.random.default_rng(0)
+    y = (rng.random(2000) < prior).astype(np.int64)
+    truth = y + 0.5 * rng.normal(size=2000)
+    scores = prior + 0.3 * (truth - prior)  # as ridge on 0 and 1 has them: far from log odds where one class is rare
+    target = Target("binary", y, ("no", "yes"))
+    fitted = Calibration.fit("binary", np.column_stack([1 - scores, scores]), target)
+    plain = LogisticRegression(C=1e6).fit(scores[:, None], y).predict_proba(scores[:, None])
+    assert fitted.probabilities(np.column_stack([1 - scores, scores])) == pytest.approx(plain, abs=0.03)
+    assert sum(fitted.offsets) == pytest.approx(0, abs=1e-4)
+
+
+def test_the_offsets_of_many_classes_are_the_optimum():
+    scores, target = logits("multiclass", 300, 2.0)
+    scores += np.array([0.0, 2.0, -1.0, 4.0])  # what a temperature cannot mend
+    fitted = Calibration.fit("multiclass", scores, target)
+    smooth = np.where(target.encoded() == 1, 1 - 1 / 302, 1 / 302 / 3)
+
+    def loss(at):
+        return -(smooth * log_softmax(at[0] * scores + at[1:], axis=1)).sum() + 0.15 * at[1:] @ at[1:]
+
+    best = minimize(loss, [0.5, 0.0, 0.0, 0.0, 0.0])
+    assert (fitted.slope, *fitted.offsets) == pytest.approx(best.x, abs=2e-3)
+    plain = Calibration("multiclass", slope=fitted.slope, floor=fitted.floor, doubt=fitted.doubt)
+    ours, theirs = (score(target, one.probabilities(scores))["log_loss"] for one in (fitted, plain))
+    assert ours < 0.9 * theirs
+
+
 def test_many_labels_get_platts_fit():
     scores, target = logits("multilabel", 500, 3.0)
     fitted = Calibration.fit("multilabel", scores, target)
@@ -81,27 +110,27 @@ def test_infinite_scores_are_survived(task):
     assert np.isfinite(p).all()
     assert ((p > 0) & (p < 1)).all()
     assert math.isfinite(fitted.slope)
-    if task == "multiclass":
-        assert p[15] == pytest.approx(np.full(4, 0.25))
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
 def test_the_order_of_scores_is_kept(task):
     scores, target = logits(task, 80, 2.0)
-    p = Calibration.fit(task, scores, target).probabilities(scores)
-    if task == "multiclass":
-        assert (p.argmax(axis=1) == scores.argmax(axis=1)).all()
+    fitted = Calibration.fit(task, scores, target)
+    if task == "multiclass":  # of one class, the others' being the same
+        rising = np.tile(scores[0], (50, 1))
+        rising[:, 2] = np.linspace(scores.min(), scores.max(), 50)
+        assert (np.diff(fitted.probabilities(rising)[:, 2]) >= 0).all()
     else:
         order = np.argsort(scores.ravel())
-        assert (np.diff(p.ravel()[order]) >= 0).all()
+        assert (np.diff(fitted.probabilities(scores).ravel()[order]) >= 0).all()
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
 def test_scores_that_mislead_become_the_base_rate(task):
     scores, target = logits(task, 300, 1.0)
     p = Calibration.fit(task, -scores, target).probabilities(-scores)
-    expected = 0.25 if task == "multiclass" else target.y.mean()
-    assert p == pytest.approx(np.full_like(p, expected), abs=0.01)
+    expected = target.encoded().mean(axis=0) if task == "multiclass" else np.full(3, target.y.mean())
+    assert p == pytest.approx(np.tile(expected, (300, 1)), abs=0.01)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
@@ -129,11 +158,31 @@ def test_the_state_survives_json(task, draw):
 
 @pytest.mark.parametrize(
     "change",
-    [{"slope": "1"}, {"slope": float("nan")}, {"doubt": True}, {"task": "cooking"}, {"extra": 1.0}, {"task": []}],
+    [
+        {"slope": "1"},
+        {"slope": float("nan")},
+        {"doubt": True},
+        {"task": "cooking"},
+        {"extra": 1.0},
+        {"task": []},
+        {"slope": -1.0},
+        {"doubt": 0.6},
+        {"offsets": 1.0},
+        {"offsets": [True, 0.0]},
+        {"offsets": [float("inf"), 0.0]},
+        {"slope": 10**400},
+    ],
 )
 def test_a_damaged_state_is_refused(change):
     with pytest.raises(ArtefactError, match="calibration"):
         Calibration.restore(Calibration("binary").state() | change)
+
+
+def test_a_state_without_offsets_is_read_as_of_the_first_days():
+    state = Calibration("binary", slope=2.0, floor=-1.0).state()
+    del state["offsets"]
+    p = Calibration.restore(state).probabilities(np.array([[0.5, 0.0]]))
+    assert p == pytest.approx(np.array([[expit(1.0), expit(-1.0)]]))
 
 
 def test_unusable_input_is_refused():

@@ -70,6 +70,8 @@ def test_the_loss_of_numbers_is_called_by_its_name():
     got = verdict(ours, Contender("trees", np.array([0.4, 0.4, 0.8, 0.5]), 3.5), "r2")
     assert "points of R2" in got.text
     assert "(RMSE 3.00 against 3.50)" in got.text
+    got = verdict(ours, Contender("trees", np.array([0.4, 0.4, 0.8, 0.5]), 4.5e-7), "r2")
+    assert "(RMSE 3.00 against 4.5e-07)" in got.text
 
 
 def test_a_given_gain_counts_and_groups_do():
@@ -98,6 +100,11 @@ def test_one_side_missing(transfer, baseline, words):
     assert words in got.text
     assert math.isnan(got.gain.value)
     assert json.loads(json.dumps(got.json(), allow_nan=False))["gain"] == {"value": None, "low": None, "high": None}
+
+
+def test_one_side_missing_is_told_without_its_optimism():
+    got = verdict(None, side("trees", 120), "accuracy", alone=0.584)
+    assert "trees ships with 58.4 points of accuracy" in got.text
 
 
 def test_numbers_are_compared_in_points_of_r2():

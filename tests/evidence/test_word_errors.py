@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 
 import numpy as np
@@ -154,4 +155,19 @@ def test_english_rules_are_those_of_transformers() -> None:
         "They've got $3.50, haven't they? Um, I'd say it'll be 50 percent.",
         "Mr. Waldo's colour (red) isn't ours",
     ):
-        assert normalised(text, "en") == " ".join(theirs(text).split())
+        assert normalised(text, "en") == " ".join(word for word in theirs(text).split() if re.search(r"[^\W_]", word))
+
+
+def test_what_has_no_letter_and_no_digit_is_no_word() -> None:
+    published = pytest.importorskip("whisper_normalizer.english").EnglishTextNormalizer()
+    for text, kept in (
+        ("To exit the menu...", "to exit the menu"),
+        ("Wait ... what?", "wait what"),
+        ("It cost $3.50, 5 % more …", "it cost $3.50 5 more"),
+        ("... € - %", ""),
+    ):
+        assert normalised(text, "en") == kept
+        assert [word for word in published(text).split() if word.strip(".%$¢€£")] == kept.split()
+    assert published("To exit the menu...").split()[-1] == "."  # else the rule is not needed any more
+    errors = count_errors(["To exit the menu..."], ["To exit the menu."], "en")
+    assert (errors.word_edits.sum(), errors.words.sum(), errors.character_edits.sum()) == (0, 4, 0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from headstart import registry
-from headstart.errors import DataError
+from headstart.errors import ArtefactError, DataError
 from headstart.tasks import TASKS, Target
 
 
@@ -77,6 +77,20 @@ def test_the_state_is_inert_and_restores_the_same_predictions(name, task):
     restored = HEADS[name].restore(copy)
     np.testing.assert_array_equal(restored.scores(x), fitted.scores(x))
     assert restored.loo_scores is None
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_stored_number_that_is_none_is_refused(name, task, odd):
+    x, target = made(task)
+    state = HEADS[name].fit(x, target).state()
+    for key, array in state.arrays.items():
+        if array.dtype.kind != "f" or not array.size or (name, key) == ("boosted-trees", "threshold"):
+            continue  # a threshold may be infinite
+        damaged = array.copy()
+        damaged.flat[0] = odd
+        with pytest.raises(ArtefactError):
+            HEADS[name].restore(type(state)(state.kind, {**state.arrays, key: damaged}, state.settings))
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)

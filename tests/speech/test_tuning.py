@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from headstart.errors import EngineError
 from headstart.progress import SILENT
 from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.examples import Examples
@@ -21,6 +23,7 @@ pytest.importorskip("ctranslate2")
 
 from headstart.adapt.checkpoint import Shelf  # noqa: E402
 from headstart.adapt.settings import Settings  # noqa: E402
+from headstart.speech.losses import Losses  # noqa: E402
 from headstart.speech.torch_decoder import TorchDecoder  # noqa: E402
 from headstart.speech.tuning import Point, Recipe, least, tune  # noqa: E402
 
@@ -43,7 +46,7 @@ def test_the_decoder_is_that_of_transformers(small: Checkpoint) -> None:
     decoder, theirs = TorchDecoder(small), to_transformers(small)
     with torch.inference_mode():
         expected = theirs(encoder_outputs=outputs.BaseModelOutput(states), decoder_input_ids=tokens).logits
-        got = decoder.logits(decoder(tokens, states, torch.ones(2, 1500, dtype=torch.bool)))
+        got = decoder.logits(decoder(tokens, states, torch.ones(2, 1500)))
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -57,11 +60,37 @@ def test_padding_changes_nothing(small: Checkpoint, examples: Examples) -> None:
     both, alone = examples.batch(np.array([0, 11])), examples.batch(np.array([0]))
     with torch.inference_mode():
         a, b = (
-            decoder(torch.from_numpy(x.tokens), torch.from_numpy(x.states), torch.from_numpy(x.there))
+            decoder(torch.from_numpy(x.tokens), torch.from_numpy(x.states), torch.from_numpy(x.counts))
             for x in (both, alone)
         )
     assert both.states.shape[1] > alone.states.shape[1]
     torch.testing.assert_close(a[:1, : b.shape[1]], b, atol=1e-4, rtol=1e-4)
+
+
+def test_thinned_silence_counts_as_the_whole_does(small: Checkpoint) -> None:
+    """Against attention to all 1,500 positions, where silence is alike in steps of eight."""
+
+    class Clips:
+        seconds = np.array([0.5, 3.01, 29.9])
+
+        def __getitem__(self, i: int) -> np.ndarray:
+            whole = 0.5 * np.random.default_rng(i).standard_normal((1500, small.dimensions.width)).astype(np.float32)
+            quiet = int(np.ceil((self.seconds[i] + 1) * 50))
+            for start in range(quiet, 1500, 8):
+                whole[start : start + 8] = whole[start]
+            return whole
+
+    examples = Examples(small, Clips(), TEXTS[:3], "en")
+    batch, decoder = examples.batch(np.arange(3)), TorchDecoder(small)
+    assert batch.states.shape[1] == 1500
+    assert examples.lengths[0] < 300
+    np.testing.assert_array_equal(batch.counts.sum(axis=1), 1500)
+    states = torch.from_numpy(np.stack([Clips()[i] for i in range(3)]))
+    tokens = torch.from_numpy(batch.tokens)
+    with torch.inference_mode():
+        expected = decoder(tokens, states, torch.ones(3, 1500))
+        got = decoder(tokens, torch.from_numpy(batch.states), torch.from_numpy(batch.counts))
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_labels_follow_the_prompt_and_end_the_text(small: Checkpoint, examples: Examples) -> None:
@@ -119,12 +148,13 @@ def test_the_weights_are_those_of_the_point(small: Checkpoint, examples: Example
     tuned = trained(small, examples, tmp_path)
     moved = {name for name, array in tuned.weights.items() if (array != small.weights[name].astype(np.float32)).any()}
     assert moved
+    assert moved == set(tuned.weights)
     assert all(name.endswith("/weight") and "/attention/linear_1" not in name for name in moved)
     decoder = TorchDecoder(small)
-    decoder.put({name: torch.from_numpy(np.array(array)) for name, array in tuned.weights.items()})
+    decoder.put({n: torch.from_numpy(np.array(w)) for n, w in {**decoder.weights(), **tuned.weights}.items()})
     held = examples.batch(np.arange(9, 12))
     with torch.inference_mode():
-        hidden = decoder(*(torch.from_numpy(x) for x in (held.tokens, held.states, held.there)))
+        hidden = decoder(*(torch.from_numpy(x) for x in (held.tokens, held.states, held.counts)))
         labels = torch.from_numpy(held.labels)
         loss = torch.nn.functional.cross_entropy(decoder.logits(hidden[labels >= 0]), labels[labels >= 0])
     assert float(loss) == pytest.approx(tuned.losses[tuned.point], rel=1e-3)
@@ -188,6 +218,68 @@ def test_a_killed_training_goes_on_where_it_was(small: Checkpoint, examples: Exa
     assert resumed.losses == undisturbed.losses
     for name, array in undisturbed.weights.items():
         np.testing.assert_array_equal(array, resumed.weights[name])
+
+
+@pytest.mark.parametrize("at", [0, 4])
+def test_a_loss_that_is_no_number_goes_back_and_on_more_slowly(
+    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    total, calls = Losses._sum, []
+
+    def spoiled(self, batch, smoothing):
+        if torch.is_grad_enabled():
+            calls.append(1)
+        return total(self, batch, smoothing) * (float("nan") if len(calls) == at + 1 else 1.0)
+
+    monkeypatch.setattr(Losses, "_sum", spoiled)
+    tuned = trained(small, examples, tmp_path)
+    (note,) = tuned.notes
+    assert f"the loss was not a number in epoch {1 + at // 3}: went back" in note
+    assert "x 0.3" in note
+    assert np.isfinite(list(tuned.losses.values())).all()
+    assert list(tuned.losses) == [Point(0, 0.0), *(Point(epoch, blend) for epoch in (1, 2, 3) for blend in (0.5, 1.0))]
+    assert len(calls) == 9 + 1 + at % 3  # three epochs of three steps; the spoiled one, and those of its epoch, again
+
+
+def test_a_loss_that_is_no_number_on_the_clips_held_out(
+    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mean, calls = Losses.mean, []
+
+    def spoiled(self, rows):
+        calls.append(1)
+        return mean(self, rows) if len(calls) != 5 else float("nan")
+
+    monkeypatch.setattr(Losses, "mean", spoiled)
+    tuned = trained(small, examples, tmp_path)
+    assert ["epoch 2, on the clips held out" in note for note in tuned.notes] == [True]
+    assert len(tuned.losses) == 7
+    assert np.isfinite(list(tuned.losses.values())).all()
+
+
+def test_a_loss_that_never_is_a_number_ends_it_in_one_line(
+    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = Losses._sum
+    nan = lambda self, batch, s: total(self, batch, s) * (float("nan") if torch.is_grad_enabled() else 1.0)  # noqa: E731
+    monkeypatch.setattr(Losses, "_sum", nan)
+    with pytest.raises(EngineError, match="whatever the learning rate"):
+        trained(small, examples, tmp_path)
+
+
+def test_a_full_disk_is_said_and_the_training_goes_on(
+    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(small, examples, tmp_path / "a")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    tuned = trained(small, examples, tmp_path / "b")
+    (note,) = tuned.notes
+    assert note.startswith("no checkpoints (No space left on device)")
+    assert tuned.losses == whole.losses
 
 
 def test_a_deadline_ends_it(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:

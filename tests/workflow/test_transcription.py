@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from headstart.errors import DataError, OptionError
+from headstart.errors import DataError, EngineError, OptionError
 from headstart.evidence.intervals import Interval
 
 pytest.importorskip("ctranslate2")
@@ -21,6 +23,7 @@ soundfile = pytest.importorskip("soundfile")
 from headstart.adapt.settings import Settings  # noqa: E402
 from headstart.cli.main import main  # noqa: E402
 from headstart.speech.artefact import read  # noqa: E402
+from headstart.speech.losses import Losses  # noqa: E402
 from headstart.speech.tuning import Recipe  # noqa: E402
 from headstart.workflow import transcription  # noqa: E402
 from headstart.workflow.transcription import transcribe  # noqa: E402
@@ -103,6 +106,63 @@ def test_an_interrupt_keeps_the_best_so_far(calls: Path, tmp_path: Path, monkeyp
     result = transcribe(calls, TranscriptionOptions(out=tmp_path / "x.headstart", language="en"), recipe=RECIPE)
     assert result.interrupted
     assert read(result.path).card.strategy == "untouched"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (EngineError("the loss was not a number 6 times"), "the loss was not a number 6 times"),
+        (MemoryError(), "not enough memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_a_training_that_fails_keeps_the_untouched(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(transcription, "crossfit", fail)
+    result = transcribe(calls, TranscriptionOptions(out=tmp_path / "x.headstart", language="en"), recipe=RECIPE)
+    (note,) = [note for note in result.report["notes"] if "tuning failed" in note]
+    assert said in note
+    saved = read(result.path)
+    assert saved.card.strategy == "untouched"
+    assert note in saved.report["notes"]
+
+
+def test_a_full_disk_keeps_the_recogniser_that_was_saved(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(*_: object) -> None:
+        monkeypatch.setattr(os, "fsync", full)
+
+    monkeypatch.setattr(transcription, "crossfit", fill)
+    out = tmp_path / "x.headstart"
+    result = transcribe(calls, TranscriptionOptions(out=out, language="en"), recipe=RECIPE)
+    assert "the file lacks the last of the evidence: " in result.report["notes"][-1]
+    assert "o space" in result.report["notes"][-1]
+    assert read(out).card.strategy == "untouched"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.headstart"]
+
+
+def test_what_went_wrong_in_a_training_stands_in_the_report(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total, calls_made = Losses._sum, []
+
+    def spoiled(self, batch, smoothing):
+        calls_made.append(1)
+        return total(self, batch, smoothing) * (float("nan") if len(calls_made) == 3 else 1.0)
+
+    monkeypatch.setattr(Losses, "_sum", spoiled)
+    one = Recipe(Settings(epochs=1, batch=8, rate=1e-3, bf16=False), rank=2)
+    options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", seed=11)
+    notes = transcribe(calls, options, recipe=one).report["notes"]
+    assert [note for note in notes if note.startswith("fold 1 of 3: the loss was not a number in epoch 1: went back")]
 
 
 def test_few_clips_are_not_tuned_on(calls: Path, tmp_path: Path) -> None:

@@ -65,6 +65,10 @@ class Activations:
         self.trouble = "" if budget() > 0 else "HEADSTART_CACHE_BYTES is 0"
         self._look()
 
+    def __contains__(self, key: bytes) -> bool:
+        """True where there is a row, as far as was looked."""
+        return key in self._where
+
     def missing(self, keys: Sequence[bytes]) -> list[int]:
         """Positions of the keys that have no row; what other processes wrote meanwhile is found."""
         if any(key not in self._where for key in keys):

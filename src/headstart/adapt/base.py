@@ -28,7 +28,7 @@ class Job:
     """One source and the labelled items it is to be adapted to.
 
     Attributes:
-        items: n paths of images, or n texts.
+        items: n paths of images or sounds, or n texts.
         target: their n labels. A strategy looks at those of the rows it is told to learn from, and at no others.
         features: what the frozen source says of all n items, for closed-form heads to start from.
         folder: what may be kept between runs: activations, checkpoints.

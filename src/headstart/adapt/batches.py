@@ -19,7 +19,7 @@ class Batches:
     """
 
     def __init__(self, n: int, size: int, seed: int, lengths: NDArray[np.int64] | None = None) -> None:
-        """`lengths`: tokens of each text; None where all items are alike."""
+        """`lengths`: tokens of each text; None for others."""
         self.per_epoch = -(-n // size)
         self._n, self._seed, self._lengths = n, seed, lengths
 

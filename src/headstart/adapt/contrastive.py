@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from headstart.adapt.base import Job, Learned, Reading, Rows
 from headstart.adapt.cuts import Cut, anatomy
-from headstart.adapt.recipe import Recipe, cannot, no_room
+from headstart.adapt.estimates import no_room
+from headstart.adapt.recipe import Recipe, cannot
 from headstart.adapt.settings import Settings
 from headstart.adapt.tuning import Tuning
 from headstart.optional import require
@@ -26,7 +27,7 @@ TEMPERATURE = 0.2
 RATE = 2e-4
 BATCH = 1024  # items compared at once, at most
 EPOCHS = 3  # at least, where there are more items than that
-VIEWS = 4  # of each image
+VIEWS = 4  # of each image or sound
 BLENDS = (0.5, 1.0)
 _MOST = 0.55  # of the graph's work, above the cut
 
@@ -41,7 +42,7 @@ class Contrastive(Tuning):
         per_epoch = max(1, math.ceil(rows / BATCH))
         epochs = max(EPOCHS, math.ceil(STEPS / per_epoch))
         settings = Settings(epochs=epochs, batch=BATCH, rate=RATE, decay=1.0, smoothing=0.0)
-        views = VIEWS if job.source.modality == "image" else 1
+        views = 1 if job.source.modality == "text" else VIEWS
         return Recipe(settings, _cut(job), views, taps="last")
 
     def reason_not(self, job: Job) -> str | None:

@@ -21,6 +21,7 @@ from headstart.adapt.base import Rows
 from headstart.adapt.device import Device
 from headstart.adapt.fast_layers import hasten
 from headstart.adapt.graph import GraphModule
+from headstart.adapt.ragged import run
 from headstart.sources.base import Source, Tap
 
 
@@ -38,11 +39,11 @@ class Encoder(nn.Module):  # type: ignore[misc]
         self.body = GraphModule.load(source.graph, [tap.name], None if cut is None else [cut])
         hasten(self.body)
         self.width = tap.width
-        self._tap = tap.name
+        self._tap = tap
 
     def forward(self, feeds: Mapping[str, Tensor]) -> Tensor:
         """(n, width) float32."""
-        features: Tensor = self.body(feeds)[self._tap].float()
+        features: Tensor = run(self.body, feeds, [self._tap])[self._tap.name].float()
         return features
 
     def freeze_embeddings(self, taps: Sequence[Tap]) -> None:

@@ -69,7 +69,7 @@ class ContrastiveTraining:
         self._gradient = Gradient(self._encoder, device, BYTES_HELD)
         self._optimiser = Optimiser(self._encoder, self._encoder.body.depths(job.source.taps), recipe.settings)
         self._batches = ContrastBatches(self._target, recipe.settings.batch, job.seed)
-        self._most = _PASS_IMAGES if inputs.lengths(train[:1]) is None else _PASS_TOKENS
+        self._most = inputs.most or (_PASS_IMAGES if inputs.lengths(train[:1]) is None else _PASS_TOKENS)
         self._track = Track(lambda: self._optimiser.parameters, self._optimiser, shelf, job.progress)
         self._standing = self._track.standing
 
@@ -201,7 +201,8 @@ class ContrastiveTraining:
         order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
         found = np.zeros((len(rows), self._tap.width), np.float32)
         with torch.inference_mode():
-            for i in range(0, len(rows), _SCORED):
-                part = order[i : i + _SCORED]
+            size = min(_SCORED, self._inputs.most or _SCORED)
+            for i in range(0, len(rows), size):
+                part = order[i : i + size]
                 found[part] = self._plain(self._device.put(self._inputs.feeds(rows[part], None))).cpu().numpy()
         return found

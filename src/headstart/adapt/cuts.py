@@ -17,10 +17,11 @@ import onnx
 
 from headstart.engines.torch_support import needed, reason_not
 from headstart.errors import EngineError
-from headstart.sources.base import Source, Tap
+from headstart.sources.base import Modality, SoundInput, Source, Tap
 
-# Tokens of a text, and positions of an image where the graph does not tell, for estimates of work.
-_TOKENS, _POSITIONS = 16, 49
+# Tokens of a text, seconds of a sound, and positions of an image where the graph does not tell, for estimates of work.
+_TOKENS, _SECONDS, _POSITIONS = 16, 1.0, 49
+_FRAMES_A_SECOND = 100  # of every front
 _MOST_TIED = 0.01  # of all weights
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 
@@ -34,7 +35,8 @@ class Cut:
     Attributes:
         tensor: its name in the graph.
         depth: taps up to this depth lie below.
-        shape: of one item's tensor: (channels, h, w) of a map, (t, width) of tokens with t a nominal length.
+        shape: of one item's tensor: (channels, h, w) of a map, (t, width) of tokens or of a sound's positions, with t
+            that of a nominal length.
         share: of the whole graph's multiply-adds, what lies above.
         inputs: inputs of the graph that what lies above needs besides (a text's mask).
         tied: weights that are read on both sides, as exporters merge equal ones (fresh biases); they stay frozen.
@@ -54,7 +56,7 @@ class Anatomy:
 
     Attributes:
         cuts: for a head on the last tap, the shallowest first.
-        work: multiply-adds of one item, of the whole graph.
+        work: multiply-adds of one item, of the whole graph; of a sound of `nominal_seconds`, or of a fixed window.
         reason: why it cannot be trained, in a clause; empty where it can.
     """
 
@@ -76,11 +78,22 @@ def anatomy(source: Source) -> Anatomy:
     Raises:
         EngineError: the file cannot be read.
     """
-    return _anatomy(source.graph, source.fingerprint, source.modality == "text", source.taps, last_tap(source))
+    how = source.input
+    steps = _nominal_steps(how) if isinstance(how, SoundInput) else _TOKENS
+    return _anatomy(source.graph, source.fingerprint, source.modality, steps, source.taps, last_tap(source))
+
+
+def nominal_seconds(how: SoundInput) -> float:
+    """The length of a sound whose shapes and work are told, where the graph takes any: half a window, at most."""
+    return max(min(_SECONDS, how.seconds / 2), how.shortest / how.rate)
+
+
+def _nominal_steps(how: SoundInput) -> int:
+    return math.ceil(nominal_seconds(how) * (how.rate if how.front == "wave" else _FRAMES_A_SECOND))
 
 
 @lru_cache(maxsize=64)
-def _anatomy(graph: Path, fingerprint: str, text: bool, taps: tuple[Tap, ...], tap: Tap) -> Anatomy:
+def _anatomy(graph: Path, fingerprint: str, modality: Modality, steps: int, taps: tuple[Tap, ...], tap: Tap) -> Anatomy:
     try:
         model = onnx.load(str(graph))
     except Exception as error:  # a damaged file raises protobuf's own errors
@@ -91,7 +104,7 @@ def _anatomy(graph: Path, fingerprint: str, text: bool, taps: tuple[Tap, ...], t
     read = {name for node in nodes for name in node.input}
     if not read & set(weights_of(model)):
         return Anatomy((), 0.0, "the graph has no weights in floating point")
-    whole = _Whole(model, tap, text)
+    whole = _Whole(model, tap, modality, steps)
     found = []
     for depth in sorted({one.depth for one in taps if one.depth < tap.depth}):
         below = [one.name for one in taps if one.depth <= depth]
@@ -103,8 +116,8 @@ def _anatomy(graph: Path, fingerprint: str, text: bool, taps: tuple[Tap, ...], t
 class _Whole:
     """A graph, its weights as bits, and what a tap needs of it."""
 
-    def __init__(self, model: onnx.ModelProto, tap: Tap, text: bool) -> None:
-        self._model, self._tap, self._text = model, tap, text
+    def __init__(self, model: onnx.ModelProto, tap: Tap, modality: Modality, steps: int) -> None:
+        self._model, self._tap, self._text = model, tap, modality == "text"
         self._nodes = needed(model, [tap.name])
         self._weights = weights_of(model)
         self._bits = {name: 1 << i for i, name in enumerate(self._weights)}
@@ -115,7 +128,9 @@ class _Whole:
                 read |= self._read.get(name, 0)
             self._read.update(dict.fromkeys(node.output, read))
         self._numbers = sum(math.prod(shape) for shape in self._weights.values())
-        self._shapes = shapes_of(model, [tap.name])
+        self._shapes = shapes_of(model, [tap.name], steps)
+        # Of two sounds twice as long: where the first axis is theirs, and the second one time or of a fixed size.
+        self._others = shapes_of(model, [tap.name], 2 * steps, items=2) if modality == "sound" else None
         self._work = {node.output[0]: work_of(node, self._weights, self._shapes) for node in self._nodes}
         self.work = sum(self._work.values())
 
@@ -137,7 +152,7 @@ class _Whole:
     def _at(self, tensor: str, low: int, depth: int) -> Cut | None:
         """`tensor` as a cut; None where what lies above needs more than it."""
         shape = self._shapes.get(tensor, ())
-        if len(shape) < 3:
+        if len(shape) < 3 or not self._laid_out(tensor, shape):
             return None
         above = needed(self._model, [self._tap.name], [tensor])
         read = {name for node in above for name in node.input}
@@ -150,9 +165,16 @@ class _Whole:
         share = sum(self._work[node.output[0]] for node in above) / max(self.work, 1.0)
         return Cut(tensor, depth, shape[1:], share, inputs, tied) if share else None
 
+    def _laid_out(self, tensor: str, shape: tuple[int, ...]) -> bool:
+        """True where a sound's tensor is (n, t, ...), so that windows of one length can be taken together."""
+        if self._others is None:
+            return True
+        other = self._others.get(tensor, ())
+        return len(other) == len(shape) and (shape[0], other[0]) == (1, 2) and shape[2:] == other[2:]
 
-def shapes_of(model: onnx.ModelProto, outputs: Sequence[str]) -> Shapes:
-    """Shapes of the values that `outputs` depend on, for one item; a text has a nominal count of tokens.
+
+def shapes_of(model: onnx.ModelProto, outputs: Sequence[str], steps: int = _TOKENS, items: int = 1) -> Shapes:
+    """Shapes of the values that `outputs` depend on, for `items` of `steps` tokens, frames or samples.
 
     The graph is run once, as shapes that hang on other shapes cannot always be inferred. Empty where it does not run.
     """
@@ -166,7 +188,7 @@ def shapes_of(model: onnx.ModelProto, outputs: Sequence[str]) -> Shapes:
     feeds = {}
     for one in model.graph.input:
         kind = one.type.tensor_type
-        sizes = [d.dim_value or (_TOKENS if axis else 1) for axis, d in enumerate(kind.shape.dim)]
+        sizes = [d.dim_value or (steps if axis else items) for axis, d in enumerate(kind.shape.dim)]
         feeds[one.name] = np.ones(sizes, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

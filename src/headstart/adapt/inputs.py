@@ -1,7 +1,7 @@
 """What a network is fed: batches of items as the frozen features' pipeline prepares them, varied in training.
 
-Three kinds: images that are decoded once and varied anew each time; a few views of what a frozen trunk said of them,
-one drawn each time; texts, or what a trunk said of their tokens.
+Images and sounds are decoded once and varied anew each time, or a few views of what a frozen trunk said of them are
+there, one drawn each time; texts, or what a trunk said of their tokens, are always as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from headstart.adapt.activations import Activations, item_keys
 from headstart.adapt.augment import augment
 from headstart.adapt.base import Job, Rows
 from headstart.adapt.cuts import Cut
+from headstart.adapt.sound_inputs import Sounds, SoundViews
 from headstart.adapt.trunk import PLAIN, image_rows, pixel_rows, text_rows
 from headstart.errors import ItemError
 from headstart.features.blocks import Features
@@ -33,16 +34,20 @@ class Inputs(Protocol):
 
     Attributes:
         trouble: why activations stay in memory; empty where they do not.
+        most: items that may go through a network together; None for as many as a step has.
     """
 
     @property
     def trouble(self) -> str: ...
 
+    @property
+    def most(self) -> int | None: ...
+
     def feeds(self, positions: Rows, rng: np.random.Generator | None) -> Feeds:
         """The graph's inputs for a batch; `rng` draws how each item is varied, None for as it is."""
 
     def lengths(self, positions: Rows) -> NDArray[np.int64] | None:
-        """Tokens of each text; None for images, which are all alike."""
+        """Tokens of each text; None for others, which may go through a network together as they come."""
 
 
 def inputs_of(job: Job, cut: Cut | None, train: Rows, others: Rows, views: int, taps: Sequence[Tap] = ()) -> Inputs:
@@ -58,16 +63,24 @@ def inputs_of(job: Job, cut: Cut | None, train: Rows, others: Rows, views: int, 
         ItemError: an item cannot be read, though its features could.
         EngineError: the trunk does not run.
     """
-    images = job.source.modality == "image"
     if cut is None:
-        return _Images.of(job, train, others) if images else _Texts.of(job)
-    found: Inputs = (
-        _ImageViews.of(job, cut, train, others, views)
-        if images
-        else _TokenRows.of(job, cut, _Texts.of(job), np.concatenate([train, others]))
-    )
+        return _whole(job, train, others)
+    found = _above(job, cut, train, others, views)
     below = tuple(tap for tap in taps if tap.depth <= cut.depth)
     return _WithTaps(found, job.features, below) if below else found
+
+
+def _whole(job: Job, train: Rows, others: Rows) -> Inputs:
+    if job.source.modality == "text":
+        return _Texts.of(job)
+    return _Images.of(job, train, others) if job.source.modality == "image" else Sounds.of(job, train, others)
+
+
+def _above(job: Job, cut: Cut, train: Rows, others: Rows, views: int) -> Inputs:
+    if job.source.modality == "text":
+        return _TokenRows.of(job, cut, _Texts.of(job), np.concatenate([train, others]))
+    kind = _ImageViews if job.source.modality == "image" else SoundViews
+    return kind.of(job, cut, train, others, views)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +94,10 @@ class _WithTaps:
     @property
     def trouble(self) -> str:
         return self.inputs.trouble
+
+    @property
+    def most(self) -> int | None:
+        return self.inputs.most
 
     def feeds(self, positions: Rows, rng: np.random.Generator | None) -> Feeds:
         frozen = {tap.name: self.features.select([tap], positions) for tap in self.taps}
@@ -97,6 +114,7 @@ class _Images:
     how: ImageInput
     rows: Activations
     keys: dict[int, bytes]
+    most: None = None
 
     @classmethod
     def of(cls, job: Job, train: Rows, others: Rows) -> _Images:
@@ -128,6 +146,7 @@ class _ImageViews:
     tensor: str
     rows: Activations
     keys: list[dict[int, bytes]]
+    most: None = None
 
     @classmethod
     def of(cls, job: Job, cut: Cut, train: Rows, others: Rows, views: int) -> _ImageViews:
@@ -160,6 +179,7 @@ class _Texts:
     how: TextInput
     ids: Sequence[Ids]
     trouble: str = ""
+    most: None = None
 
     @classmethod
     def of(cls, job: Job) -> _Texts:
@@ -188,6 +208,7 @@ class _TokenRows:
     texts: _Texts
     rows: Activations
     keys: dict[int, bytes]
+    most: None = None
 
     @classmethod
     def of(cls, job: Job, cut: Cut, texts: _Texts, positions: Rows) -> _TokenRows:

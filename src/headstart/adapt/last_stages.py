@@ -2,7 +2,8 @@
 
 The first head is the probe's, so that training starts where the frozen source ends. Three cuts, by the share of the
 graph's work that lies above: the more is trained, the further a source can go, and the longer it takes. Of
-EfficientNet-Lite0 they train stage 7; stages 6 and 7; stages 4 to 7. Of a BERT with six layers the last; two; four.
+EfficientNet-Lite0 they train stage 7; stages 6 and 7; stages 4 to 7. Of a BERT with six layers the last; two; four. Of
+Whisper tiny, of four layers, the last; the last; three.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from headstart.adapt.recipe import Recipe
 from headstart.adapt.tuning import Tuning, schedule
 
 VIEWS = 4
-"""Of each image: as it is, mirrored, and varied."""
+"""Of each image: as it is, mirrored, and varied; of each sound: as it is, and varied."""
 
 
 class LastStages(Tuning):
@@ -24,8 +25,7 @@ class LastStages(Tuning):
 
     def recipe(self, job: Job, rows: int) -> Recipe:
         """Above the cut with the largest share that is allowed."""
-        images = job.source.modality == "image"
-        return Recipe(schedule(rows), self.cut(job), views=VIEWS if images else 1)
+        return Recipe(schedule(rows), self.cut(job), views=1 if job.source.modality == "text" else VIEWS)
 
     def reason_not(self, job: Job) -> str | None:
         """See `Strategy`."""

@@ -8,7 +8,7 @@ from headstart.adapt.tuning import Tuning, schedule
 
 
 class LpFt(Tuning):
-    """Trains everything, the deep layers faster than the early ones, images varied anew each time."""
+    """Trains everything, the deep layers faster than the early ones, images and sounds varied anew each time."""
 
     name = "lp-ft"
 

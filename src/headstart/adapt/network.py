@@ -15,6 +15,7 @@ from headstart.adapt.cuts import Cut
 from headstart.adapt.fast_layers import hasten
 from headstart.adapt.graph import GraphModule
 from headstart.adapt.initial_head import InitialHead
+from headstart.adapt.ragged import run
 from headstart.sources.base import Source, Tap
 
 Weights = dict[str, NDArray[np.float32]]
@@ -35,7 +36,7 @@ class Network(nn.Module):  # type: ignore[misc]
         self.head = nn.utils.skip_init(nn.Linear, *head.weight.shape[::-1])
         self.register_buffer("center", torch.from_numpy(head.center.copy()), persistent=False)
         self.register_buffer("scale", torch.from_numpy(head.scale.copy()), persistent=False)
-        self._taps = [tap.name for tap in taps]
+        self._taps = tuple(taps)
         self.set_head(head.weight, head.bias)
 
     def set_head(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
@@ -45,9 +46,10 @@ class Network(nn.Module):  # type: ignore[misc]
             self.head.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias, np.float32)))
 
     def features(self, feeds: Mapping[str, Tensor]) -> Tensor:
-        """(n, d) float32 the taps; `feeds` has the body's inputs, and those taps that lie below its cut."""
-        found = self.body(feeds)
-        return torch.cat([(found[n] if n in found else feeds[n]).float() for n in self._taps], dim=1)
+        """(n, d) float32 the taps of n items; `feeds` has the body's inputs, and those taps that lie below its cut."""
+        found = run(self.body, feeds, self._taps)
+        names = [tap.name for tap in self._taps]
+        return torch.cat([(found[n] if n in found else feeds[n]).float() for n in names], dim=1)
 
     def forward(self, feeds: Mapping[str, Tensor]) -> Tensor:
         """(n, C) float32 logits of the same `feeds`."""

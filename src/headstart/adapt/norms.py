@@ -30,6 +30,9 @@ _SPREAD = 0.02  # of random linear weights and embeddings, as in BERT and ViT
 def randomise(graph: GraphModule, seed: int) -> None:
     """Random weights in place of the pretrained ones, and batch normalisation after each convolution.
 
+    Graphs with layer normalisation get none: they train from random weights as they are, and sounds, which go through
+    a few of one length at a time, have no statistics of a batch.
+
     Convolutions: normal, variance 2 / fan out (He et al., 2015, arXiv 1502.01852). Linear maps and embeddings: normal
     with standard deviation 0.02, cut at two of them. Normalisations: scale 1, shift 0. Biases 0. Weights of no layer:
     1 where they scale, 0 where they shift, else as linear maps.
@@ -38,12 +41,14 @@ def randomise(graph: GraphModule, seed: int) -> None:
         EngineError: a convolution has no bias, where the normalisation could be folded in afterwards.
     """
     generator = torch.Generator().manual_seed(seed)
+    bare = not any(isinstance(module, nn.LayerNorm) for module in graph.children())
     with torch.no_grad():
         for name, module in list(graph.named_children()):
             if isinstance(module, nn.Conv1d | nn.Conv2d):
                 fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
                 module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * (2 / fan_out) ** 0.5)
-                _insert(graph, name, module)
+                if bare:
+                    _insert(graph, name, module)
             elif isinstance(module, nn.LayerNorm):
                 module.weight.fill_(1.0)
             else:

@@ -77,7 +77,8 @@ class ReadOut:
         lengths = self._inputs.lengths(rows)
         order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
         found = np.zeros((len(rows), width), np.float32)
-        parts = [order[i : i + _SCORED] for i in range(0, len(order), _SCORED)]
+        size = min(_SCORED, self._inputs.most or _SCORED)
+        parts = [order[i : i + size] for i in range(0, len(order), size)]
         feeds = windowed((partial(self._inputs.feeds, rows[part], None) for part in parts), 1)
         with torch.inference_mode(), closing(feeds):
             for part, some in zip(parts, feeds, strict=True):

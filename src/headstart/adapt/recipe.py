@@ -1,8 +1,7 @@
-"""What strategies have in common: a recipe, and how it becomes a training, its readings and its estimates."""
+"""What strategies have in common: a recipe, and how it becomes a training and its readings."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.adapt.base import Job, Learned, Reading, Rows
 from headstart.adapt.cuts import Cut, anatomy, last_tap
 from headstart.adapt.settings import Settings
-from headstart.engines.memory import recall
-from headstart.features.cache import budget
 from headstart.optional import has, install_line, require
 from headstart.sources.base import Tap
 
@@ -25,14 +22,6 @@ BLENDS = (0.25, 0.5, 0.75, 1.0)
 # Features of training items that a refitted head is made from, at most: numbers, of which several copies are held.
 _REFITTED = 50_000_000
 
-# Multiply-adds a second of two cores, where no engine was measured: EfficientNet-Lite0's 400 million, 100 times.
-_WORK_A_SECOND = 4e10
-# Training an item costs this many times what an engine takes for the same multiply-adds, the more the more of the
-# graph trains: early layers are large and thin. Measured on EfficientNet-Lite0 above stages 6, 5, 4.
-_TRAINING, _TRAINING_MORE = 2.0, 6.0
-# Both heads that are refitted take together about as long as an epoch.
-_REFITS = 1
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -41,7 +30,7 @@ class Recipe:
     Attributes:
         settings: the numbers.
         cut: what lies below stays frozen, its activations cached; None: nothing is frozen.
-        views: how many of each image are cached at the cut.
+        views: how many of each image or sound are cached at the cut.
         head: it starts from the probe's closed form, or from zero.
         fresh: random weights instead of the source's.
         rank: of LoRA's added products; 0 for training the weights themselves.
@@ -75,8 +64,6 @@ class Recipe:
 
 def cannot(job: Job) -> str | None:
     """Why no weights of this source can move here, in one line; None where they can. Nothing heavy is imported."""
-    if job.source.modality == "sound":
-        return "the weights of sound sources are not moved yet: their frozen features are what a head learns from"
     missing = [name for name in ("torch", "accelerate") if not has(name)]
     if missing:
         return f"{' and '.join(missing)} not installed: {install_line('torch')}"
@@ -84,40 +71,6 @@ def cannot(job: Job) -> str | None:
         return f"torchvision, which varies images, is not installed: {install_line('torch')}"
     reason = anatomy(job.source).reason
     return f"the graph cannot be trained: {reason}" if reason else None
-
-
-def activations_bytes(job: Job, recipe: Recipe, rows: int) -> int:
-    """What a training keeps on disk, about: activations at its cut, or decoded images."""
-    if recipe.cut is not None:
-        return 2 * math.prod(recipe.cut.shape) * rows * recipe.views
-    return 3 * job.source.input.size**2 * rows if job.source.input.kind == "image" else 0
-
-
-def no_room(job: Job, recipe: Recipe) -> str | None:
-    """Why the activations of a job cannot be kept, in one line; None where they can."""
-    need, limit = activations_bytes(job, recipe, len(job.target)), budget()
-    if need <= max(limit, 1_000_000_000):
-        return None
-    return f"its activations take {need / 1e9:.1f} GB, {limit / 1e9:.1f} are allowed: raise HEADSTART_CACHE_BYTES"
-
-
-def seconds(job: Job, recipe: Recipe, rows: int) -> float:
-    """A rough time to train on so many rows here, on activations that are there."""
-    share = recipe.cut.share if recipe.cut else 1.0
-    passes = recipe.settings.epochs + _REFITS
-    return rows * passes * share * (_TRAINING + _TRAINING_MORE * share) / _speed(job)
-
-
-def preparing_seconds(job: Job, recipe: Recipe, rows: int) -> float:
-    """A rough time of the trunk's pass over all views of so many rows here."""
-    share = recipe.cut.share if recipe.cut else 1.0
-    return rows * recipe.views * (1.0 - share) / _speed(job)
-
-
-def _speed(job: Job) -> float:
-    """Items a second of the whole graph, run by an engine."""
-    choice = recall(job.source)
-    return choice.items_per_second if choice else _WORK_A_SECOND / max(anatomy(job.source).work, 1.0)
 
 
 def readings(job: Job, recipe: Recipe, rows: int) -> tuple[Reading, ...]:

@@ -19,6 +19,8 @@ from headstart.progress import Progress
 
 ROLLBACKS, SLOWER = 5, 0.3
 """Of one training, at most; and what the rates are multiplied with after one."""
+SNAPSHOT = 200
+"""Steps after which the state is kept in memory, to go back to; the end of an epoch is such a point too."""
 
 
 @dataclass(eq=False)

@@ -27,13 +27,10 @@ from headstart.adapt.network import Network, Start, State
 from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.read_out import ReadOut
 from headstart.adapt.settings import Settings
-from headstart.adapt.standing import Track
+from headstart.adapt.standing import SNAPSHOT, Track
 from headstart.engines.processor import processor
 from headstart.errors import EngineError
 from headstart.features.windowed import windowed
-
-SNAPSHOT = 200
-"""Steps after which the state is kept in memory, to go back to; the end of an epoch is such a point too."""
 
 
 class Training:
@@ -55,7 +52,7 @@ class Training:
         self._wrapped = device.accelerator.prepare_model(self._network)
         self._optimiser = Optimiser(self._network, self._network.body.depths(job.source.taps), settings)
         self._batches = Batches(len(train), settings.batch, job.seed, inputs.lengths(train))
-        self._micro = settings.batch
+        self._micro = min(settings.batch, inputs.most or settings.batch)
         self._track = Track(partial(_changing, self._network), self._optimiser, shelf, job.progress)
         self._standing = self._track.standing
 
@@ -78,7 +75,7 @@ class Training:
         self._resume()
         self._keep()
         self._network.train()
-        unit = "images" if self._job.source.modality == "image" else "texts"
+        unit = {"image": "images", "text": "texts", "sound": "clips"}[self._job.source.modality]
         with self._job.progress.bar("train", self._job.source.name, last * self._settings.batch, unit) as bar:
             bar.advance(self._standing.step * self._settings.batch)
             self._read(readings)

@@ -34,11 +34,12 @@ from headstart.sources.base import GRAPH_FILE, ImageInput, TextInput
 PLAIN, MIRRORED = 0, 1
 """Views of an image; the ones from 2 on are varied by `augment`, each in its own way. A text has only the first."""
 VERSION = 1  # raise it when the same view of the same item would be another
+TOGETHER = 8
+"""Files a worker takes at a time."""
 
 _HALF = float(np.finfo(np.float16).max)
 _SEGMENT = 256  # rows in a file
 _SEGMENT_BYTES = 64 * 2**20
-_TOGETHER = 8  # images a worker takes at a time
 
 Varied = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
@@ -51,10 +52,10 @@ def pixel_rows(job: Job, positions: Rows) -> Activations:
     keys = item_keys(job.features.matrix, PLAIN, positions)
     absent = store.missing(keys)
     workers = choose(job.source).workers
-    parts = _parts(len(absent), how.size * how.size * 3)
+    segments = parts(len(absent), how.size * how.size * 3)
     with job.progress.bar("decode", job.source.name, len(absent), "images") as bar:
-        jobs = (partial(_decoded, job, [int(positions[absent[i]]) for i in part], how) for part in parts)
-        for part, rows in zip(parts, windowed(jobs, workers), strict=True):
+        jobs = (partial(_decoded, job, [int(positions[absent[i]]) for i in part], how) for part in segments)
+        for part, rows in zip(segments, windowed(jobs, workers), strict=True):
             store.put([keys[absent[i]] for i in part], rows)
             bar.advance(len(part))
     return store
@@ -66,38 +67,42 @@ def image_rows(job: Job, cut: Cut, wanted: Sequence[Rows]) -> Activations:
     Args:
         wanted: for each view the positions of the images that are wanted in it.
     """
-    choice = _engine(job)
-    store = Activations(_identity(job, cut, choice))
-    absent: dict[int, list[tuple[int, bytes]]] = {}  # position -> views that are not there, with their keys
-    for view, positions in enumerate(wanted):
-        keys = item_keys(job.features.matrix, view, positions)
-        for i in store.missing(keys):
-            absent.setdefault(int(positions[i]), []).append((view, keys[i]))
-    if not absent:
+    choice = engine_of(job)
+    store = Activations(identity(job, cut, choice))
+    if not (items := absent_views(store, job, wanted)):
         return store
-    items = sorted(absent.items())
-    with _opened(job, cut, choice) as trunk, job.progress.bar("trunk", job.source.name, len(items), "images") as bar:
-        for part in _parts(len(items), 2 * int(np.prod(cut.shape)) * len(wanted)):
+    with opened(job, cut, choice) as trunk, job.progress.bar("trunk", job.source.name, len(items), "images") as bar:
+        for part in parts(len(items), 2 * int(np.prod(cut.shape)) * len(wanted)):
             some = items[part.start : part.stop]
-            jobs = (partial(_run_images, job, trunk, some[k : k + _TOGETHER]) for k in range(0, len(some), _TOGETHER))
+            jobs = (partial(_run_images, job, trunk, some[k : k + TOGETHER]) for k in range(0, len(some), TOGETHER))
             rows = [row for several in windowed(jobs, choice.workers) for row in several]
             store.put([key for _, views in some for _, key in views], rows)
             bar.advance(len(some))
     return store
 
 
+def absent_views(store: Activations, job: Job, wanted: Sequence[Rows]) -> list[tuple[int, list[tuple[int, bytes]]]]:
+    """Positions of items, ascending, each with the views of it that are wanted and not there, and their keys."""
+    absent: dict[int, list[tuple[int, bytes]]] = {}
+    for view, positions in enumerate(wanted):
+        keys = item_keys(job.features.matrix, view, positions)
+        for i in store.missing(keys):
+            absent.setdefault(int(positions[i]), []).append((view, keys[i]))
+    return sorted(absent.items())
+
+
 def text_rows(job: Job, cut: Cut, ids: Sequence[Ids], positions: Rows) -> Activations:
     """What the trunk says of the tokens of `positions`, (t, width) float16 each; `ids` are the tokens of all items."""
     assert isinstance(job.source.input, TextInput)
     how = job.source.input
-    choice = _engine(job)
-    store = Activations(_identity(job, cut, choice))
+    choice = engine_of(job)
+    store = Activations(identity(job, cut, choice))
     keys = item_keys(job.features.matrix, PLAIN, positions)
     absent = store.missing(keys)
     if not absent:
         return store
     lengths = np.array([len(ids[positions[i]]) for i in absent], np.int64)
-    with _opened(job, cut, choice) as trunk, job.progress.bar("trunk", job.source.name, len(absent), "texts") as bar:
+    with opened(job, cut, choice) as trunk, job.progress.bar("trunk", job.source.name, len(absent), "texts") as bar:
         together = batches(lengths, how)
         jobs = (partial(_run_texts, trunk, how, [ids[positions[absent[i]]] for i in batch]) for batch in together)
         segment: list[tuple[bytes, NDArray[np.float16]]] = []
@@ -120,12 +125,13 @@ def varied(rgb: NDArray[np.uint8], view: int, key: bytes) -> NDArray[np.uint8]:
     return augment(rgb, np.random.default_rng([view, int.from_bytes(key[:8], "big")]))
 
 
-def _identity(job: Job, cut: Cut, choice: Choice) -> str:
+def identity(job: Job, cut: Cut, choice: Choice) -> str:
+    """All that decides what a trunk says of an item."""
     how = "fp32" if choice.precision == "fp32" else f"{choice.engine} {choice.precision}"
     return f"{job.source.fingerprint} at {cut.tensor} v{VERSION}.{PREPROCESSING_VERSION} {how}"
 
 
-def _engine(job: Job) -> Choice:
+def engine_of(job: Job) -> Choice:
     """The engine chosen for the source; what was chosen in int8 runs in fp32, as its graph cut in two has no scales."""
     choice = choose(job.source)
     precision: Precision = "fp32" if choice.precision == "int8" else choice.precision
@@ -133,7 +139,7 @@ def _engine(job: Job) -> Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class _Trunk:
+class Trunk:
     """An opened trunk, and the inputs that it takes."""
 
     session: Session
@@ -145,14 +151,15 @@ class _Trunk:
 
 
 @contextmanager
-def _opened(job: Job, cut: Cut, choice: Choice) -> Iterator[_Trunk]:
+def opened(job: Job, cut: Cut, choice: Choice) -> Iterator[Trunk]:
+    """What lies below the cut, as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="headstart-") as scratch:
         graph = Path(scratch) / GRAPH_FILE
         inputs = write_trunk(job.source.graph, cut.tensor, graph)
         session = open_graph(
             graph, [cut.tensor], engine=choice.engine, precision=choice.precision, threads=choice.threads
         )
-        yield _Trunk(session, inputs)
+        yield Trunk(session, inputs)
 
 
 def write_trunk(graph: Path, tensor: str, goal: Path) -> tuple[str, ...]:
@@ -168,7 +175,8 @@ def write_trunk(graph: Path, tensor: str, goal: Path) -> tuple[str, ...]:
     return tuple(one.name for one in inputs)
 
 
-def _parts(count: int, row_bytes: int) -> list[range]:
+def parts(count: int, row_bytes: int) -> list[range]:
+    """So many items in runs of a file each."""
     size = max(1, min(_SEGMENT, _SEGMENT_BYTES // max(1, row_bytes)))
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
@@ -178,7 +186,7 @@ def _decoded(job: Job, positions: Sequence[int], how: ImageInput) -> list[NDArra
 
 
 def _run_images(
-    job: Job, trunk: _Trunk, items: Sequence[tuple[int, list[tuple[int, bytes]]]]
+    job: Job, trunk: Trunk, items: Sequence[tuple[int, list[tuple[int, bytes]]]]
 ) -> list[NDArray[np.float16]]:
     """The rows of each item's views, one after another."""
     assert isinstance(job.source.input, ImageInput)
@@ -187,13 +195,14 @@ def _run_images(
         rgb = pixels(Path(job.items[position]), how)
         for view, key in views:
             values = normalise(varied(rgb, view, key), how)
-            found.append(_half(trunk.run({"image": values[None]})[0]))
+            found.append(half(trunk.run({"image": values[None]})[0]))
     return found
 
 
-def _run_texts(trunk: _Trunk, how: TextInput, ids: Sequence[Ids]) -> list[NDArray[np.float16]]:
-    return [_half(row[: len(own)]) for row, own in zip(trunk.run(feeds(ids, how)), ids, strict=True)]
+def _run_texts(trunk: Trunk, how: TextInput, ids: Sequence[Ids]) -> list[NDArray[np.float16]]:
+    return [half(row[: len(own)]) for row, own in zip(trunk.run(feeds(ids, how)), ids, strict=True)]
 
 
-def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+def half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """As it is kept; what float16 cannot hold is cut to its largest."""
     return np.clip(values, -_HALF, _HALF).astype(np.float16)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.adapt.base import Job, Learned, Reading, Rows
-from headstart.adapt.recipe import Recipe, cannot, learn, no_room, preparing_seconds, readings, seconds
+from headstart.adapt.estimates import no_room, preparing_seconds, seconds
+from headstart.adapt.recipe import Recipe, cannot, learn, readings
 from headstart.adapt.settings import Settings
 
 

@@ -1,6 +1,6 @@
 """The entry point: parse, run one command, turn what goes wrong into one line and an exit code.
 
-Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 130 interrupted; 143 terminated.
+Exit codes: 0 done; 1 failed; 2 bad usage, bad input or no room to write; 130 interrupted; 143 terminated.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from errno import EDQUOT, ENOSPC
+from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 
 from headstart import __version__
 from headstart.cli import cache, curve, engines, evaluate, fit, predict, sample, sources
 from headstart.cli.output import Output, one_line
 from headstart.cli.parsing import Parser
-from headstart.errors import HeadstartError, OptionError
+from headstart.errors import HeadstartError, OptionError, StorageError
 
+_FULL, _FORBIDDEN = (ENOSPC, EDQUOT), (EACCES, EPERM, EROFS)
 _COMMANDS = (fit, predict, evaluate, curve, sources, engines, cache, sample)
 _DESCRIPTION = """\
 Transfer learning that proves it paid: a small labelled data set in, a model with honest evidence out.
@@ -32,7 +33,7 @@ examples:
   headstart fit birds/                              learn from a folder of class folders
   headstart predict birds.headstart new.jpg         use what was learned
 
-exit codes: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted, 143 terminated
+exit codes: 0 done, 1 failed, 2 bad usage, bad input or no room to write, 130 interrupted, 143 terminated
 """
 
 
@@ -107,14 +108,15 @@ def _explain(error: BaseException, kept: str) -> tuple[int, str]:
     if isinstance(error, MemoryError):
         return 1, "error: not enough memory: close other programs, or give fewer or smaller items"
     if isinstance(error, OSError):
-        return 1, f"error: {_explain_os(error)}"
+        mendable = error.errno in (*_FULL, *_FORBIDDEN)
+        return StorageError.exit_code if mendable else 1, f"error: {_explain_os(error)}"
     name = f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
     return 1, f"internal error: {name} (set HEADSTART_DEBUG=1 for the traceback, please report)"
 
 
 def _explain_os(error: OSError) -> str:
     where = f": {error.filename}" if error.filename is not None else ""
-    if error.errno in (ENOSPC, EDQUOT):
+    if error.errno in _FULL:
         return f"no space left on the disk{where}: free some, or set HEADSTART_HOME to a folder on another disk"
     return f"{error.strerror or one_line(error)}{where}"
 

@@ -53,10 +53,14 @@ def points(share: float | None) -> str:
 
 
 def decimals(number: float | None) -> str:
-    """A loss: ".24", "1.12"; three digits that matter where it is large."""
+    """A loss, or a number that was predicted: ".24", "1.12"; digits that matter where it is large or small."""
     if _absent(number):
         return "-"
-    text = f"{number:.2f}" if abs(number) < 100 else f"{number:.4g}"  # type: ignore[arg-type]
+    assert number is not None
+    if number == 0 or 0.01 <= abs(number) < 100:
+        text = f"{number:.2f}"
+    else:
+        text = f"{number:.4g}" if abs(number) >= 100 else f"{number:.2g}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,8 @@ MISSING_WORDS = frozenset(("", "-", ".", "?", "na", "n/a", "nan", "none", "null"
 # Where `float` sees a number and as_number does not, besides "1_000": codes like "007". Begins with a plain character
 # so that the search is fast.
 CODE = re.compile(r"\n[ \t]*[+-]*0\d")
+# Numbers as sheets show them: "1,234.50", "$99", "12.5 %".
+_SHOWN = re.compile(r"(?P<sign>[+-]?)[$€£¥]? ?(?P<whole>[1-9]\d{0,2}(?:,\d{3})+|0|[1-9]\d*)(?P<rest>\.\d+)? ?[%€$£¥]?")
 
 
 def plain(cell: object) -> Cell:
@@ -46,6 +48,8 @@ def plain(cell: object) -> Cell:
         return os.fspath(cell)
     if isinstance(cell, date):
         return cell.isoformat() if cell == cell else None  # pandas' NaT is a date that equals nothing
+    if isinstance(cell, timedelta):
+        return cell.total_seconds()
     if isinstance(cell, bytes):  # how some writers of parquet store strings
         return _decoded(cell)
     if type(cell).__name__ == "NAType":
@@ -62,7 +66,10 @@ def _decoded(cell: bytes) -> str | None:
 
 
 def as_number(cell: Cell) -> float | None:
-    """The number that a cell holds; None if it is none. A code with a leading zero ("007") is not a number."""
+    """The number that a cell holds; None if it is none. A code with a leading zero ("007") is not a number.
+
+    Thousands may be set off by commas; one sign of a currency or of per cent is left out: "1,234 %" is 1234.
+    """
     if isinstance(cell, (bool, int, float)):
         try:
             return float(cell)
@@ -76,7 +83,8 @@ def as_number(cell: Cell) -> float | None:
     try:
         return float(cell)
     except ValueError:
-        return None
+        shown = _SHOWN.fullmatch(cell.strip())
+        return float(shown["sign"] + shown["whole"].replace(",", "") + (shown["rest"] or "")) if shown else None
 
 
 def is_missing_word(cell: Cell) -> bool:

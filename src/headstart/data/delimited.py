@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from headstart.data.cells import Cell
+from headstart.data.cells import Cell, as_number, number_share
 
 # Spreadsheets of many countries write ';' in a .csv, databases a tab or a bar.
 DELIMITERS = ",;\t|"
@@ -64,3 +64,15 @@ def decimal_commas(cells: Sequence[Cell]) -> list[Cell] | None:
     if not any("," in cell for cell in written) or not all(_DECIMAL.fullmatch(cell.strip()) for cell in written):
         return None
     return [None if cell is None else cell.replace(",", ".") for cell in cells]
+
+
+def header_note(columns: Mapping[str, Sequence[Cell]]) -> tuple[str, ...]:
+    """A note where the line of column names looks like a row: one recurs below it, or is a number with a point."""
+    for name, cells in columns.items():
+        recurs = not name.isdigit() and cells.count(name) > 1
+        number = "." in name and as_number(name) is not None and number_share(cells) > 0
+        if recurs or number:
+            return (
+                f"the first line, taken for the names of the columns, looks like a row ({name!r}): add such a line",
+            )
+    return ()

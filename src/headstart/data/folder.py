@@ -18,6 +18,7 @@ from headstart.data.name_fields import guess_note
 from headstart.data.names import EXAMPLES, NamePart, groups_of, labels_of, name_part
 from headstart.data.search import Found, entries, readable, search, why_not_a_file
 from headstart.data.split_notes import refuse_uncheckable
+from headstart.data.table import is_table_name
 from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
 from headstart.tasks import Target
@@ -39,7 +40,7 @@ def read_folder(root: Path, wanted: Wanted) -> Dataset:
     classes = class_folders(root) if label is None else {"": [str(root)]}
     found = {name: _search_all(folders, str(root)) for name, folders in classes.items()}
     modality, notes = kind_of(root, found, wanted.modality)
-    notes += _merged(classes)
+    notes += [*_merged(classes), *_splits_below(found, modality, classes if label is None else {})]
     files = sorted((_id(path, root), path, name) for name, one in found.items() for path in one.paths[modality])
     kept, skipped = _load(files, modality)
     if not kept:
@@ -113,6 +114,21 @@ def _merged(classes: dict[str, list[str]]) -> list[str]:
     return [f"one class of folders whose names differ only as bytes: {', '.join(twice[:5])}"] if twice else []
 
 
+def _splits_below(found: dict[str, Found], modality: Modality, classes: dict[str, list[str]]) -> list[str]:
+    """A note where the class folders hold train and val, or the like."""
+    first = {
+        path[len(folder) + 1 :].partition(os.sep)[0]
+        for name, folders in classes.items()
+        for folder in folders
+        for path in found[name].paths[modality]
+        if path.startswith(folder + os.sep)
+    }
+    there = sorted(name for name in first if name.lower() in SPLIT_NAMES)
+    if len(there) < 2:
+        return []
+    return [f"all of {', '.join(there)} in the class folders is taken, as parts of the classes and not as a split"]
+
+
 def _search_all(folders: list[str], root: str) -> Found:
     found = Found()
     for folder in folders:
@@ -147,7 +163,17 @@ def _refuse_one_class(root: Path, there: set[str], found: dict[str, Found], want
     why = f"; nothing that can be used is in {', '.join(without[:5])}{' ...' * (len(without) > 5)}" if without else ""
     raise DataError(
         f"{root}: only one class, {next(iter(there))!r}, has items; at least two are needed, {_BY_NAME}{why}"
+        f"{_elsewhere(root, found)}"
     )
+
+
+def _elsewhere(root: Path, found: dict[str, Found]) -> str:
+    """Where else the classes may be: in a folder below the only one, or in a table beside it; "" where in neither."""
+    below = root / next(iter(found))
+    if len(found) == 1 and os.path.isdir(below) and sum(entry.is_dir() for entry in entries(str(below))) > 1:
+        return f"; or are the classes the folders in {below}? Then pass that"
+    tables = sorted(entry.name for entry in entries(str(root)) if is_table_name(entry.name))
+    return f"; or do the labels stand in {tables[0]}? Then pass {root / tables[0]}" if tables else ""
 
 
 def _load(files: list[tuple[str, str, str]], modality: Modality) -> tuple[list[tuple[str, str, str]], list[Skipped]]:

@@ -10,7 +10,7 @@ from headstart.data.cells import number_share
 from headstart.data.dataset import MODALITIES, Modality
 from headstart.data.find_input import by_name, find_input
 from headstart.data.groups import NO_GROUPS, Groups, likely_groups
-from headstart.data.looks import sample
+from headstart.data.looks import is_flags, names_rows, sample
 from headstart.data.matrix import base_columns
 from headstart.data.names import NamePart, name_part
 from headstart.data.table import Table
@@ -123,7 +123,10 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
     inputs = (source,) if source else tuple(rest)
     if not inputs:
         aside = f"; {', '.join(groups.aside)} by their names look like groups" if groups.aside else ""
-        raise DataError(f"{table.name} has no column to learn from besides the label {', '.join(labels)}{aside}")
+        named = ", ".join(labels)
+        raise DataError(
+            f"{table.name} has no column to learn from besides the label {named}{aside}; name one with input="
+        )
     if labelled:
         group, said = groups.settle(rest if source else (), () if source else used or rest, "".join(labels[:1]))
         notes += said
@@ -131,8 +134,19 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
         if unused:
             listed = ", ".join(unused[:8]) + " ..." * (len(unused) > 8)
             notes.append(f"not used: column{'s' if len(unused) > 1 else ''} {listed}")
+        if seek_label and wanted.label is None and is_flags(table.columns[labels[0]]):
+            notes += _flags_note(labels[0], [name for name in unused if is_flags(table.columns[name])])
     group = group if labelled else None
     return Roles(modality, inputs, labels, group, wanted.time, id_, tuple(notes), label_part, group_part)
+
+
+def _flags_note(label: str, others: Sequence[str]) -> tuple[str, ...]:
+    """A hint at several labels at once, where more columns hold nothing but 0 and 1."""
+    if not others:
+        return ()
+    few = [*others[:3], "..."] if len(others) > 3 else list(others)
+    how = f"--label {','.join([*few, label])}"
+    return (f"{', '.join(few)} hold 0 and 1 as {label!r} does: for several labels at once, {how}",)
 
 
 def _refuse_leak(wanted: Wanted, labels: Sequence[str]) -> None:
@@ -175,11 +189,11 @@ def _find_id(table: Table, free: Sequence[str]) -> str | None:
 
 
 def _guess_label(table: Table, free: Sequence[str], modality: Modality) -> str:
-    """The last column; beside texts or images, the last whose values recur or are numbers or lists."""
+    """The last column but for dates and names of rows; beside texts or images, the last that recurs or is numbers."""
     if not free:
         raise DataError(f"{table.name} has no column for the label; name one with label= ({', '.join(table.columns)})")
     if modality == "table" or len(free) == 1:
-        return free[-1]
+        return next((name for name in reversed(free) if not names_rows(table.columns[name])), free[-1])
     for name in reversed(free):
         cells = sample(table.columns[name])
         if (

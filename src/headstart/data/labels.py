@@ -6,12 +6,14 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.cells import Cell, as_number, as_numbers, is_missing_word, number_share
+from headstart.data.written_lists import as_lists
 from headstart.errors import DataError
 from headstart.tasks import Target, Task
 
@@ -53,6 +55,8 @@ def read_labels(cells: Sequence[Cell], column: str, task: Task | None = None, cl
     if not len(kept):
         raise DataError(f"the label column {column!r} is empty in all {len(cells)} rows that can be read")
     there = [cells[i] for i in kept]
+    if task in (None, "multilabel"):
+        there = as_lists(there) or there
     chosen, why = (task, "") if task else infer_task(there)
     if chosen == "regression":
         labels = _numbers(there, column, constant=bool(classes))
@@ -141,7 +145,8 @@ def class_names(cells: Sequence[Cell]) -> list[str]:
     numbers = as_numbers(cells)
     whole = np.isfinite(numbers) & (numbers == np.trunc(numbers))
     if whole.all() and not any(isinstance(cell, bool) for cell in cells):
-        return [_whole_name(cell) for cell in cells]
+        with suppress(ValueError):  # "50 %" stays as written
+            return [_whole_name(cell) for cell in cells]
     return [normal(str(cell)) for cell in cells]
 
 
@@ -253,9 +258,13 @@ def _numbers(cells: Sequence[Cell], column: str, *, constant: bool) -> Labels:
         raise DataError(f"the label column {column!r} has no finite number")
     target = Target("regression", np.array(list(values.values())), (column,))
     low, high = min(values.values()), max(values.values())
+    shown = next((i for i in values if isinstance(cells[i], str) and set("$€£¥%,") & set(cells[i])), None)
+    read = "" if shown is None else f"; {cells[shown]!r} is read as {values[shown]:.10g}"
     if low == high and not constant:
         raise DataError(f"the label column {column!r} is {low:g} in every row; there is nothing to learn")
-    return Labels(target, np.array(list(values), np.int64), reasons, (f"labels: numbers from {low:g} to {high:g}",))
+    return Labels(
+        target, np.array(list(values), np.int64), reasons, (f"labels: numbers from {low:g} to {high:g}{read}",)
+    )
 
 
 def _lonely(target: Target) -> tuple[str, ...]:

@@ -42,3 +42,17 @@ def why_absent(name: str, folder: Path) -> str:
     if is_url(name):
         return f"{name.strip()} is a URL: download it first"
     return f"no such file: {readings(name, folder)[-1]}"
+
+
+def elsewhere(name: str, folder: Path) -> str:
+    """Where a file that was not found lies after all, one folder below or with a suffix; "" where it does not."""
+    wanted = os.path.basename(name.strip().replace("\\", "/"))
+    try:
+        for place in [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]:
+            for path in place.iterdir():
+                if wanted and wanted in (path.name, path.stem) and path.is_file():
+                    there = path.relative_to(folder).as_posix()
+                    return f"; {there} is there: paths start from the folder of the table, and need their suffix"
+    except OSError:  # a folder that cannot be read has no hint
+        pass
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
 from headstart.data.cells import Cell, is_missing_word, number_share
@@ -11,6 +12,7 @@ from headstart.data.locate import is_url
 from headstart.data.search import SUFFIXES, UNREAD_SUFFIXES
 
 SAMPLE = 2_000  # cells looked at to tell what a column holds
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}([./])\d{1,2}\2(\d{4}|\d\d)( .*)?")
 MOST = 0.8  # the share of names of files from which on a column is one of files
 
 
@@ -36,6 +38,19 @@ def is_strings(cells: Sequence[Cell]) -> bool:
     """True where strings stand there that are not numbers."""
     seen = sample(cells)
     return any(isinstance(cell, str) for cell in seen) and number_share(seen) < 0.95
+
+
+def names_rows(cells: Sequence[Cell]) -> bool:
+    """True for strings that are dates, or another in each of more than ten rows: hardly what is to be predicted."""
+    seen = [cell for cell in sample(cells) if not is_missing_word(cell)]
+    if not is_strings(cells) or not all(isinstance(cell, str) for cell in seen):
+        return False
+    return (len(seen) > 10 and len(set(seen)) == len(seen)) or all(_DATE.fullmatch(cell.strip()) for cell in seen)
+
+
+def is_flags(cells: Sequence[Cell]) -> bool:
+    """True where nothing but 0 and 1 stands there, and both."""
+    return {str(cell).strip() for cell in sample(cells)} == {"0", "1"}
 
 
 def words(cells: Sequence[Cell]) -> float:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.contradictions import contradictions
-from headstart.data.dataset import Dataset, Modality
+from headstart.data.dataset import FILES, Dataset, Modality
 from headstart.data.folder import read_folder
 from headstart.data.infer import Roles, Wanted, infer_roles
 from headstart.data.inputs import read_inputs
 from headstart.data.labels import Labels, read_label_columns, read_labels
+from headstart.data.locate import elsewhere
 from headstart.data.name_fields import guess_note
 from headstart.data.names import NamePart, groups_of, labels_of
 from headstart.data.rows import file_names, group_codes, read_rows, read_times, row_names, skipped_rows, take_items
@@ -138,7 +139,9 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
     names = row_names(table, roles.id)
     usable = np.array([i for i in range(len(table)) if i not in reasons], np.int64)
     if not len(usable):
-        raise DataError(f"none of the {len(table)} rows of {table.name} can be used: {names[0]}: {reasons[0]}")
+        cell = table.columns[roles.inputs[0]][0] if roles.modality in FILES else None
+        hint = elsewhere(str(cell), table.folder) if cell is not None else ""
+        raise DataError(f"none of the {len(table)} rows of {table.name} can be used: {names[0]}: {reasons[0]}{hint}")
     files = file_names(table, roles)
     labels = _labels(table, roles, usable, wanted, files)
     kept = usable[labels.kept]

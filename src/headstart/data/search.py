@@ -43,7 +43,7 @@ class Found:
         others: suffix -> how many files of kinds that are not read.
         hidden: files and folders with a name that begins with a dot.
         dangling: links that lead nowhere, and what is neither a file nor a folder; see `why_not_a_file`.
-        loops: links back to a folder already searched.
+        loops: links back to a folder already searched, or above.
     """
 
     paths: dict[Modality, list[str]] = field(default_factory=lambda: {modality: [] for modality in SUFFIXES})
@@ -92,7 +92,10 @@ def search(folder: str, found: Found, root: str | None = None) -> Found:
             if entry.name.startswith("."):
                 found.hidden += 1
             elif entry.is_dir():
-                waiting.append(entry.path)
+                if entry.is_symlink() and _leads_up(entry.path):
+                    found.loops += 1
+                else:
+                    waiting.append(entry.path)
             else:
                 _file(entry, found)
     return found
@@ -165,6 +168,12 @@ def _enter(folder: str, seen: set[tuple[int, int]]) -> bool:
         return False
     seen.add(identity)
     return True
+
+
+def _leads_up(link: str) -> bool:
+    """True for a link to a folder that it lies in, the folder that is searched or not."""
+    target = os.path.realpath(link)
+    return os.path.commonpath([target, os.path.realpath(os.path.dirname(link))]) == target
 
 
 def _file(entry: os.DirEntry[str], found: Found) -> None:

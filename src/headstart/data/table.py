@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.data.cells import Cell, plain
 from headstart.data.dataset import Skipped
-from headstart.data.delimited import decimal_commas, delimiter_of
+from headstart.data.delimited import decimal_commas, delimiter_of, header_note
 from headstart.data.texts import MAX_TEXT_BYTES, encoding_of
 from headstart.errors import DataError
 from headstart.optional import require
@@ -120,6 +120,7 @@ def _load_delimited(path: Path, usual: str) -> Table:
         names = [name.strip() or f"column {i + 1}" for i, name in enumerate(first)]
         _check_names(path.name, names)
         table = _collect(path, names, _delimited_rows(reader, len(names), skip))
+        table = replace(table, notes=(*table.notes, *header_note(table.columns)))
     return _with_points(table) if delimiter == ";" else table
 
 
@@ -190,8 +191,11 @@ def _load_jsonl(path: Path) -> Table:
         for line, text in enumerate(file, 1):
             if not text.strip():
                 continue
+            if not rows and text.split() in (["["], ["[{"]):
+                raise DataError(f"{path.name} is one JSON array; expected one object a line")
             try:
                 row = json.loads(text)
+                row = dict(_flat(row)) if isinstance(row, dict) else row
             except (ValueError, RecursionError) as wrong:
                 row = f"line {line}: not JSON ({wrong})"
             if not isinstance(row, (dict, str)):
@@ -204,6 +208,15 @@ def _load_jsonl(path: Path) -> Table:
     _check_cells(path.name, len(rows) * len(names))
     listed = ((n, row if isinstance(row, str) else [plain(row.get(c)) for c in names]) for n, row in enumerate(rows, 1))
     return _collect(path, list(names), listed)
+
+
+def _flat(row: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The cells of an object, those of objects in it as "outer.inner"."""
+    for name, cell in row.items():
+        if isinstance(cell, dict) and cell:
+            yield from _flat(cell, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", cell
 
 
 def _load_parquet(path: Path) -> Table:

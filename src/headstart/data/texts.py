@@ -11,9 +11,11 @@ MAX_TEXT_BYTES = 8 << 20
 
 
 def encoding_of(beginning: bytes) -> str:
-    """UTF-16 where the bytes begin with its byte-order mark, else UTF-8, with or without one."""
-    wide = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return "utf-16" if wide else "utf-8-sig"
+    """UTF-16 where the bytes begin with its byte-order mark or with two Latin letters in it; else UTF-8."""
+    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = bytes(byte == 0 for byte in beginning[:4])
+    return {b"\0\1\0\1": "utf-16-le", b"\1\0\1\0": "utf-16-be"}.get(zeros, "utf-8-sig")
 
 
 def read_text(path: str | Path) -> str:

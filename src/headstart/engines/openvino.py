@@ -171,9 +171,14 @@ def _openvino() -> ModuleType:
 
     `import openvino` also imports its model converter, which reports the import to its makers unless
     `openvino_telemetry` is absent. So it is made to look absent for the length of the import.
+
+    Its bindings look up NumPy at the first use of an array, under a lock of C++ and with Python's held: two threads
+    that do so first wait for each other for ever. So one does it here.
     """
     with _import_lock, _hidden("openvino_telemetry"):
         import openvino
+
+        openvino.Tensor(np.zeros(1, np.float32)).element_type.to_dtype()
 
     return openvino  # type: ignore[no-any-return]
 

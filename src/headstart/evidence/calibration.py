@@ -1,6 +1,9 @@
 """Scores to probabilities that mean what they say, fitted on out-of-sample (leave-one-out) scores.
 
-Exclusive classes: temperature scaling (Guo et al. 2017), p = softmax(slope * scores), slope = 1 / temperature.
+Exclusive classes: temperature scaling with a bias a class (Guo et al. 2017; Alexandari, Kundaje & Shrikumar 2020),
+p = softmax(slope * scores + offsets), slope = 1 / temperature. Scores of a regression on 0 and 1 are far from log odds
+where classes are rare, and no temperature mends that. A Gaussian prior keeps the offsets near 0 where the items do not
+ask for them.
 Many labels: Platt scaling (Platt 1999), p = sigmoid(slope * score + offset), one pair for all labels, because a rare
 label has too few positives for its own. Regression: the scores are the predictions; the residuals' spread is kept.
 
@@ -12,6 +15,7 @@ probability is above it.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -25,6 +29,7 @@ from headstart.tasks import TASKS, Target, Task
 Floats = NDArray[np.float64]
 
 _STEPS = 100
+_PRIOR = 0.3  # one over the variance of a class's offset, in log odds
 _RANGE = 1e6  # the slope is sought within this factor of one over the scores' scale
 
 
@@ -36,6 +41,7 @@ class Calibration:
         task: the kind of task.
         slope: what scores are multiplied with: one over the temperature.
         offset: multilabel: added after the slope.
+        offsets: exclusive: of each class, added after the slope; none (of files of the first days) for zeros.
         floor: exclusive: the lowest score below an item's highest that was seen; lower ones count as this.
             multilabel: the lowest score that was seen.
         ceiling: multilabel: the highest score that was seen.
@@ -50,6 +56,7 @@ class Calibration:
     ceiling: float = 0.0
     doubt: float = 0.0
     residual: float = 0.0
+    offsets: tuple[float, ...] = ()
 
     @classmethod
     def fit(cls, task: Task, scores: Floats, target: Target, weights: Floats | None = None) -> Calibration:
@@ -77,7 +84,7 @@ class Calibration:
     def probabilities(self, scores: Floats) -> Floats:
         """(m, C) float64 from scores (m, C): rows sum to 1 for exclusive classes; regression: the scores.
 
-        The order of a row's scores is kept, but for what lies outside the range that was seen.
+        The order of scores (exclusive: of one class) is kept, but for what lies outside the range that was seen.
         """
         if self.task == "regression":
             return scores.astype(np.float64)
@@ -88,14 +95,15 @@ class Calibration:
         share = min(
             1.0, self.doubt * classes / (classes - 1)
         )  # of the uniform distribution, so that the top is 1 - doubt
-        certain: Floats = _softmax(self.slope * _below_top(scores, self.floor))
+        logits = self.slope * _below_top(scores, self.floor) + np.asarray(self.offsets or 0.0)
+        certain: Floats = _softmax(logits - logits.max(axis=1, keepdims=True))
         certain *= 1.0 - share
         certain += share / classes
         return certain
 
     def state(self) -> dict[str, Any]:
-        """JSON: the task and floats, all finite."""
-        return asdict(self)
+        """JSON: the task and numbers, all finite."""
+        return asdict(self) | {"offsets": list(self.offsets)}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Calibration:
@@ -104,16 +112,23 @@ class Calibration:
         Raises:
             ArtefactError: a field is missing, unknown, or not a finite number.
         """
+        state = {"offsets": [], **state}
         names = {field.name for field in fields(cls)}
-        if set(state) != names or state["task"] not in TASKS:
+        if set(state) != names or state["task"] not in TASKS or not isinstance(state["offsets"], (list, tuple)):
             raise ArtefactError(
                 f"got calibration fields {sorted(state)}, expected {sorted(names)}; save the model again"
             )
-        numbers = {name: state[name] for name in names - {"task"}}
-        for name, number in numbers.items():
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-                raise ArtefactError(f"got {name} = {number!r} in the calibration, expected a finite number")
-        return cls(state["task"], **{name: float(number) for name, number in numbers.items()})
+        numbers = {name: _finite(name, state[name]) for name in names - {"task", "offsets"}}
+        offsets = tuple(_finite("an offset", number) for number in state["offsets"])
+        if numbers["slope"] < 0 or not 0 <= numbers["doubt"] <= 0.5:
+            raise ArtefactError("the calibration has a slope below 0 or a doubt not from 0 to one half: damaged file")
+        return cls(state["task"], **numbers, offsets=offsets)
+
+
+def _finite(name: str, number: Any) -> float:
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) <= sys.float_info.max:
+        raise ArtefactError(f"got {name} = {str(number)[:40]} in the calibration, expected a finite number")
+    return float(number)
 
 
 def _check(scores: Floats, target: Target) -> None:
@@ -126,11 +141,15 @@ def _check(scores: Floats, target: Target) -> None:
 
 
 def _fit_classes(scores: Floats, target: Target, weights: Floats) -> Calibration:
-    """The slope of least cross-entropy: sum_i w_i [logsumexp(slope z_i) - slope q_i z_i], convex in the slope.
+    """Slope a and offsets b of least cross-entropy, convex in both:
 
-    q are the smoothed targets. The derivative, sum_i w_i (E_p z_i - q_i z_i), grows with the slope; its root is found
-    by bisection on a logarithmic scale, which needs no starting point and cannot leave its bounds.
+        sum_i w_i [logsumexp(a z_i + b) - q_i (a z_i + b)] + _PRIOR |b|^2 / 2
+
+    z are the scores below each item's highest at unit size, q the smoothed targets. The prior's pull on b sums to
+    zero, so that the offsets do.
     """
+    from scipy.optimize import minimize
+
     n, classes = scores.shape
     if classes < 2:
         raise DataError(f"got {classes} class to calibrate, expected at least two")
@@ -139,17 +158,28 @@ def _fit_classes(scores: Floats, target: Target, weights: Floats) -> Calibration
     finite = z[np.isfinite(z)]
     floor = float(finite.min()) if finite.min() < 0 else -1.0
     z = np.maximum(z, floor)
-    q = np.where(target.encoded() == 1.0, 1.0 - doubt, doubt / (classes - 1))
-    aim = float(weights @ (q * z).sum(axis=1))
     scale = math.sqrt(float((z**2).mean())) or 1.0
-    low, high = 1.0 / (_RANGE * scale), _RANGE / scale
-    for _ in range(_STEPS):
-        slope = math.sqrt(low * high)
-        if high / low < 1.0 + 1e-9:
-            break
-        expected = float(weights @ (_softmax(slope * z) * z).sum(axis=1))
-        low, high = (slope, high) if expected < aim else (low, slope)
-    return Calibration(target.task, slope=slope, floor=floor, doubt=doubt)
+    z /= scale
+    q = np.where(target.encoded() == 1.0, 1.0 - doubt, doubt / (classes - 1))
+
+    def loss(at: Any) -> tuple[float, Any]:
+        logits = at[0] * z + at[1:]  # (n, C)
+        logits -= logits.max(axis=1, keepdims=True)
+        p = _softmax(logits)
+        beyond = p - q
+        gradient = np.concatenate([[weights @ (beyond * z).sum(axis=1)], weights @ beyond + _PRIOR * at[1:]])
+        # logsumexp(l) = l_c - log p_c of any class, above all of the highest, whose l is 0.
+        value = -float(weights @ (np.log(p.max(axis=1)) + (q * logits).sum(axis=1)))
+        value += 0.5 * _PRIOR * float(at[1:] @ at[1:])
+        return value / n, gradient / n
+
+    start = np.concatenate([[1.0], np.zeros(classes)])
+    bounds: Any = [(1.0 / _RANGE, _RANGE)] + [(None, None)] * classes
+    options: Any = {"maxiter": _STEPS, "ftol": 1e-12, "gtol": 1e-8}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return Calibration(
+        target.task, slope=float(found[0]) / scale, floor=floor, doubt=doubt, offsets=tuple(map(float, found[1:]))
+    )
 
 
 def _fit_labels(scores: Floats, target: Target, weights: Floats) -> Calibration:

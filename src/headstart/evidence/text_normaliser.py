@@ -3,6 +3,9 @@
 English: case, punctuation, fillers, contractions, British spellings and numbers written out are no errors. Other
 languages: case and punctuation are none; marks that are letters' parts (vowel signs of Indian scripts) stay, which
 Whisper's own basic rules cut words at. Languages written without blanks are compared letter by letter.
+
+One rule is added: what has neither a letter nor a digit is no word. The published English rules leave the last dot of
+an ellipsis at the end of a text ("to exit the menu ."), which would count as a word that nobody says or hears.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ def normalised(text: str, language: str) -> str:
         MissingLayerError: the package with the rules is not installed.
     """
     straight = text.translate(_APOSTROPHES)  # the rules know "it's" with this one only
-    return " ".join(_rules(language)(straight).split())
+    return " ".join(word for word in _rules(language)(straight).split() if any(c.isalnum() for c in word))
 
 
 @lru_cache(maxsize=4)

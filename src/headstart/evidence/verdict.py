@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.evidence.intervals import Interval, mean_interval, paired_difference
+from headstart.evidence.intervals import Interval, paired_difference
 
 Floats = NDArray[np.float64]
 Side = Literal["transfer", "baseline"]
@@ -74,6 +74,7 @@ def verdict(
     groups: NDArray[np.int64] | None = None,
     gain: Interval | None = None,
     loss_gain: Interval | None = None,
+    alone: float | None = None,
 ) -> Verdict:
     """Compare the chosen transfer candidate with the best baseline on the same items.
 
@@ -85,13 +86,14 @@ def verdict(
         gain: where either side was selected among several, `selected_gain` of all of them; by default the paired
             difference of the two.
         loss_gain: by how much transfer's log loss is lower, likewise; None leaves it out.
+        alone: where one side is missing, the other's score without the optimism of its selection; by default its mean.
 
     Raises:
         DataError: the two sides have scores of unequal numbers of items.
     """
     if transfer is None or baseline is None:
-        alone: Side | None = "transfer" if transfer else "baseline" if baseline else None
-        return Verdict(False, _UNKNOWN, _one_side(transfer, baseline, metric), alone)
+        side: Side | None = "transfer" if transfer else "baseline" if baseline else None
+        return Verdict(False, _UNKNOWN, _one_side(transfer, baseline, metric, alone), side)
     gain = gain or paired_difference(transfer.item_scores, baseline.item_scores, groups)
     points = f"{100 * gain.value:+.1f} points of {_WORDS.get(metric, metric)}"
     within = f"{points} [{100 * gain.low:.1f}, {100 * gain.high:.1f}]"
@@ -108,7 +110,7 @@ def verdict(
     else:
         losses = ""
         if transfer.log_loss is not None and baseline.log_loss is not None:
-            losses = f" ({loss} {transfer.log_loss:.2f} against {baseline.log_loss:.2f})"
+            losses = f" ({loss} {_digits(transfer.log_loss)} against {_digits(baseline.log_loss)})"
         width = f"The interval is {100 * (gain.high - gain.low):.1f} points wide and holds zero"
         seen = f"{within} against {baseline.name} on the same folds{losses}. {width}"
     return Verdict(False, gain, f"cannot tell whether transfer pays: {seen}{why}", ships, loss_gain)
@@ -128,12 +130,17 @@ def _better(gain: Interval) -> str:
     return f"better by {gain.value:.2g} [{gain.low:.2g}, {gain.high:.2g}]"
 
 
-def _one_side(transfer: Contender | None, baseline: Contender | None, metric: str) -> str:
-    alone = transfer or baseline
-    if alone is None:
+def _digits(loss: float) -> str:
+    """Two decimals; of what is in the target's unit, and large or small in it, the digits that matter."""
+    return f"{loss:.2f}" if loss == 0 or 0.01 <= loss < 100 else f"{loss:.3g}"
+
+
+def _one_side(transfer: Contender | None, baseline: Contender | None, metric: str, score: float | None) -> str:
+    there = transfer or baseline
+    if there is None:
         return "nothing was scored, so there is no verdict on transfer"
-    own = mean_interval(alone.item_scores)
-    points = f"{100 * own.value:.1f} points of {_WORDS.get(metric, metric)}"
+    score = float(there.item_scores.mean()) if score is None else score
+    points = f"{100 * score:.1f} points of {_WORDS.get(metric, metric)}"
     if transfer is None:
-        return f"no source to transfer from: {alone.name} ships with {points}"
-    return f"no baseline was scored, so whether transfer pays is not known: {alone.name} has {points}"
+        return f"no source to transfer from: {there.name} ships with {points}"
+    return f"no baseline was scored, so whether transfer pays is not known: {there.name} has {points}"

@@ -171,7 +171,7 @@ class Kernel:
             and weight.ndim == 2
             and bias.shape == weight.shape[1:]
             and settings.get("task") in TASKS
-            and all(np.isfinite(array).all() for array in (center, items, weight, bias))
+            and all(np.isfinite(array).all() for array in (center, items, widths, weight, bias))
             and bool((widths > 0).all())
         )
         if not whole:

@@ -80,9 +80,21 @@ class FittedLinear:
         """The fitted head from its state; loo_scores are None.
 
         Raises:
-            ArtefactError: an array is missing, or the shapes do not fit together.
+            ArtefactError: an array is missing or holds what is no number, or the shapes do not fit together.
         """
-        weight, bias = state.arrays.get("weight"), state.arrays.get("bias")
-        if weight is None or bias is None or weight.ndim != 2 or bias.shape != weight.shape[1:]:
-            raise ArtefactError(f"the stored {state.kind} head lacks a weight (d, C) with a bias (C,): file damaged?")
-        return cls(state.kind, LinearMap(weight, bias.astype(np.float64)), dict(state.settings))
+        weight, bias = stored_weights(state)
+        return cls(state.kind, LinearMap(weight, bias), dict(state.settings))
+
+
+def stored_weights(state: HeadState) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The arrays `weight` (d, C) and `bias` (C,) of a linear head's state.
+
+    Raises:
+        ArtefactError: one is missing or holds what is no finite number, or the shapes do not fit together.
+    """
+    weight, bias = state.arrays.get("weight"), state.arrays.get("bias")
+    if weight is None or bias is None or weight.ndim != 2 or bias.shape != weight.shape[1:]:
+        raise ArtefactError(f"the stored {state.kind} head lacks a weight (d, C) with a bias (C,): file damaged?")
+    if not all(part.dtype.kind == "f" and np.isfinite(part).all() for part in (weight, bias)):
+        raise ArtefactError(f"the stored {state.kind} head has weights that are no finite numbers: damaged file")
+    return weight, bias.astype(np.float64)

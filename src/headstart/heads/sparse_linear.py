@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from headstart.errors import ArtefactError
 from headstart.heads.base import Floats, HeadState
 from headstart.heads.canonical import Link, Weights, losses, minimised, prior
 from headstart.heads.design import Design
 from headstart.heads.folds import inner_folds
+from headstart.heads.linear import stored_weights
 from headstart.heads.rows import check_scoring, check_training
 from headstart.tasks import TASKS, Target, Task
 
@@ -77,12 +77,10 @@ class SparseLinear:
         """The fitted head from its state; loo_scores are None.
 
         Raises:
-            ArtefactError: an array is missing, or the shapes do not fit together.
+            ArtefactError: as `stored_weights`.
         """
-        weight, bias = state.arrays.get("weight"), state.arrays.get("bias")
-        if weight is None or bias is None or weight.ndim != 2 or bias.shape != weight.shape[1:]:
-            raise ArtefactError("the stored sparse-linear head lacks a weight (d, C) with a bias (C,): file damaged?")
-        return FittedSparseLinear(weight, bias.astype(np.float64), float(state.settings.get("strength", 0.0)))
+        weight, bias = stored_weights(state)
+        return FittedSparseLinear(weight, bias, float(state.settings.get("strength", 0.0)))
 
 
 def _link(task: Task) -> Link:

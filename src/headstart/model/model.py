@@ -82,8 +82,9 @@ class Model(Loaded):
         """
         block = join([view.apply(items) for view in self.views])
         with damage("what it stores"):
-            found = self.calibration.probabilities(self.head.scores(block.matrix))
-            if found.shape != (len(items), len(self.classes)) or not self._possible(found):
+            scores = self.head.scores(block.matrix)
+            found = self.calibration.probabilities(scores)
+            if np.isnan(scores).any() or found.shape != (len(items), len(self.classes)) or not self._possible(found):
                 raise ValueError(f"it gives no {'numbers' if self.card.task == 'regression' else 'probabilities'}")
         return found, block.failures
 
@@ -122,7 +123,7 @@ class Model(Loaded):
             given, self.card.modality, input=input, usual_input=self.card.input, columns=self.card.columns
         )
         lost = deque(sorted(dataset.skipped, key=lambda skipped: skipped.before))
-        with progress.bar("predict", self.card.name, len(dataset), _unit(self.card.modality)) as bar:
+        with progress.bar("predict", dataset.name, len(dataset), _unit(self.card.modality)) as bar:
             for start in range(0, len(dataset), CHUNK):
                 part = dataset.take(np.arange(start, min(start + CHUNK, len(dataset))))
                 probabilities, failures = self.probabilities(part.items)
@@ -186,7 +187,7 @@ class Model(Loaded):
         n = len(dataset)
         probabilities = np.zeros((n, len(self.classes)))
         failures: Failures = {}
-        with progress.bar("evaluate", self.card.name, n, _unit(self.card.modality)) as bar:
+        with progress.bar("evaluate", dataset.name, n, _unit(self.card.modality)) as bar:
             for start in range(0, n, CHUNK):
                 rows = np.arange(start, min(start + CHUNK, n))
                 probabilities[rows], failed = self.probabilities(dataset.take(rows).items)

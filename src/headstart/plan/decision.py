@@ -90,17 +90,24 @@ def _decide(transfer: Sequence[Scored], baseline: Sequence[Scored], problem: Pro
         gain = compare(weights=weights)
         if target.task != "regression":  # there the metric is the loss
             loss_gain = compare(judged=(-ours.losses, -theirs.losses))
-    judged = verdict(_contender(ours), _contender(theirs), problem.metric, groups, gain, loss_gain)
+
+    def honest(side: _Side) -> Corrected:
+        said = side.best.out_of_fold.probabilities[tested]
+        own = None if weights is None else balanced_interval(target, said, groups)
+        return corrected(side.candidates, groups, problem.seed, own)
+
+    only = ours if theirs is None else theirs if ours is None else None
+    alone = None if only is None else honest(only)
+    told = None if alone is None else alone.value
+    judged = verdict(_contender(ours), _contender(theirs), problem.metric, groups, gain, loss_gain, told)
     ships = ours if judged.ships == "transfer" else theirs
     assert ships is not None, "a race scores at least one candidate"
-    own = None if weights is None else balanced_interval(target, ships.best.out_of_fold.probabilities[tested], groups)
-    estimate = corrected(ships.candidates, groups, problem.seed, own)
     return Decision(
         chosen=ships.best,
         transfer=None if ours is None else ours.best,
         baseline=None if theirs is None else theirs.best,
         verdict=judged,
-        estimate=estimate,
+        estimate=alone or honest(ships),
         folds=len(problem.folds),
     )
 

@@ -42,7 +42,8 @@ class States:
 
     def __init__(self, recogniser: Recogniser, paths: Sequence[Path], progress: Progress) -> None:
         """Read every clip, and encode those that are not on disk yet."""
-        self._recogniser, self._paths = recogniser, paths
+        self._recogniser: Recogniser | None = recogniser
+        self._checkpoint, self._paths = recogniser.checkpoint, paths
         self._folder = activations_dir() / _space(recogniser)
         self._held: dict[int, NDArray[np.float16]] = {}
         self._files: list[Path | None] = [None] * len(paths)
@@ -51,6 +52,7 @@ class States:
         with progress.bar("encode", recogniser.checkpoint.name, len(paths), "clips") as bar:
             for cached in windowed((partial(self._add, i) for i in range(len(paths))), processor().workers):
                 bar.advance(cached=cached)
+        self._recogniser = None  # large, and hardly ever needed again
 
     def __getitem__(self, i: int) -> Array:
         """(positions, width) float32 of clip i: 30 s, silence after the clip among them.
@@ -92,8 +94,9 @@ class States:
         return False
 
     def _encode(self, i: int, samples: Array) -> NDArray[np.float16]:
-        mel = log_mel(samples, self._recogniser.checkpoint.dimensions.bands)
-        states = self._recogniser.encode(mel).astype(np.float16)
+        if self._recogniser is None:
+            self._recogniser = Recogniser(self._checkpoint)
+        states = self._recogniser.encode(log_mel(samples, self._checkpoint.dimensions.bands)).astype(np.float16)
         file = self._files[i]
         if file is None or not _keep(file, states):
             self._held[i] = states

@@ -29,23 +29,25 @@ class TorchDecoder(nn.Module):  # type: ignore[misc]
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
         self.shape = checkpoint.dimensions
-        self.embeddings = nn.Embedding(self.shape.vocabulary, self.shape.width)
-        self.position_encodings = nn.Embedding(self.shape.text_positions, self.shape.width)
-        self.layers = nn.ModuleList(Layer(self.shape) for _ in range(self.shape.decoder_layers))
-        self.layer_norm = nn.LayerNorm(self.shape.width)
-        self.put({name: torch.from_numpy(np.array(array, np.float32)) for name, array in checkpoint.weights.items()})
+        with torch.device("meta"):  # no memory for weights that are replaced at once
+            self.embeddings = nn.Embedding(self.shape.vocabulary, self.shape.width)
+            self.position_encodings = nn.Embedding(self.shape.text_positions, self.shape.width)
+            self.layers = nn.ModuleList(Layer(self.shape) for _ in range(self.shape.decoder_layers))
+            self.layer_norm = nn.LayerNorm(self.shape.width)
+        own = ((name, array) for name, array in checkpoint.weights.items() if name.startswith(_SIDE))
+        self.put({name: torch.from_numpy(np.array(array, np.float32)) for name, array in own})
         self.requires_grad_(False)
 
-    def forward(self, tokens: Tensor, states: Tensor, there: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, states: Tensor, counts: Tensor) -> Tensor:
         """(b, t, width) hidden states; `logits` are for those positions that are wanted.
 
         Args:
             tokens: (b, t) int64; what follows a text's end may be anything.
             states: (b, p, width) float32, the encoder's output, padded.
-            there: (b, p) bool, False where a state is padding.
+            counts: (b, p), how many positions each state stands for; 0 where it is padding.
         """
         hidden = self.embeddings(tokens) + self.position_encodings.weight[: tokens.shape[1]]
-        mask = there[:, None, None, :]  # (b, 1, 1, p)
+        mask = counts.log()[:, None, None, :]  # (b, 1, 1, p), added to the scores
         for layer in self.layers:
             hidden = layer(hidden, states, mask)
         normed: Tensor = self.layer_norm(hidden)
@@ -56,12 +58,13 @@ class TorchDecoder(nn.Module):  # type: ignore[misc]
         return F.linear(hidden, self.embeddings.weight)
 
     def put(self, weights: Mapping[str, Tensor]) -> None:
-        """Load weights under CTranslate2's names; those of the encoder among them are passed over.
+        """Take weights under CTranslate2's names, not copies; those of the encoder among them are passed over.
 
         Raises:
             RuntimeError: a weight of the decoder is missing or has another shape.
         """
-        self.load_state_dict({torch_name(name): value for name, value in weights.items() if name.startswith(_SIDE)})
+        own = {torch_name(name): value for name, value in weights.items() if name.startswith(_SIDE)}
+        self.load_state_dict(own, assign=True)
 
     def weights(self) -> Weights:
         """All weights of the decoder, float32, under CTranslate2's names."""
@@ -101,9 +104,14 @@ class Attention(nn.Module):  # type: ignore[misc]
             self.add_module(f"linear_{k}", nn.Linear(shape.width, times * shape.width))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """(b, t, width) from q (b, t, width) and k, v (b, s, width); without a mask each position sees those before."""
+        """(b, t, width) from q (b, t, width) and k, v (b, s, width); without a mask each position sees those before.
+
+        Args:
+            mask: (b, 1, 1, s), added to the scores.
+        """
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (b, heads, ., width / heads)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        added = None if mask is None else mask.to(q.dtype)
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=added, is_causal=added is None)
         return seen.transpose(1, 2).flatten(2)
 
 

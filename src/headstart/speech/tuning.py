@@ -1,7 +1,8 @@
 """Moving a recogniser's decoder: LoRA on frozen encoder states, read after every epoch on clips held out.
 
 What was learned (see `lora`) is read at several blends with the source's weights, w = w_source + blend B A (WiSE-FT,
-Wortsman et al. 2022, arXiv 2109.01903). A kill resumes from the last checkpoint, which the end of an epoch leaves.
+Wortsman et al. 2022, arXiv 2109.01903). A kill resumes from the last checkpoint, a loss that is no number goes back to
+the last good state with a lower rate.
 """
 
 from __future__ import annotations
@@ -15,24 +16,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  # its usual name
 
 from headstart.adapt.batches import Batches
 from headstart.adapt.checkpoint import Shelf
 from headstart.adapt.device import Device, own_randomness
 from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.settings import Settings
+from headstart.adapt.standing import SNAPSHOT, Track
 from headstart.errors import EngineError
 from headstart.progress import Progress
 from headstart.speech.checkpoint import Checkpoint, Weights
-from headstart.speech.examples import Batch, Examples
+from headstart.speech.examples import Examples
 from headstart.speech.lora import add_lora, deltas, scaled
+from headstart.speech.losses import Losses
 from headstart.speech.torch_decoder import TorchDecoder
 
 Rows = NDArray[np.int64]
 BLENDS = (0.5, 1.0)
 STAMPED = 0.5  # share of the clips that are learned between timestamps, which long recordings are cut by
-_READ = 16  # clips read at a time
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,16 @@ class Tuned:
     """What a training gave.
 
     Attributes:
-        weights: of the decoder, at `point`, float32, under CTranslate2's names.
+        weights: of the decoder that moved, at `point`, float32, under CTranslate2's names.
         losses: of the clips held out, a token, at each point that was read; (0, 0) is the source.
+        notes: what went wrong on the way, and what was done.
         finished: False where a deadline ended it.
     """
 
     weights: Weights
     point: Point
     losses: dict[Point, float]
+    notes: tuple[str, ...] = ()
     finished: bool = True
 
 
@@ -91,10 +94,10 @@ def tune(
 
     Raises:
         MissingLayerError: torch, accelerate or peft is not installed.
-        EngineError: the loss is not a number.
+        EngineError: the loss is not a number however often the training goes back, or memory is short for one clip.
     """
     with own_randomness(seed):
-        training = _Training(checkpoint, examples, train, held, recipe, shelf, seed)
+        training = _Training(checkpoint, examples, train, held, recipe, shelf, seed=seed, progress=progress)
         epochs = until.epoch if until else recipe.settings.epochs
         with progress.bar("tune", detail or checkpoint.name, epochs * len(train), "clips") as bar:
             return training.run(epochs, until, deadline, bar)
@@ -104,121 +107,107 @@ class _Training:
     """One training. Use once."""
 
     def __init__(
-        self, checkpoint: Checkpoint, examples: Examples, train: Rows, held: Rows, recipe: Recipe, shelf: Shelf,
-        seed: int,
+        self, checkpoint: Checkpoint, examples: Examples, train: Rows, held: Rows, recipe: Recipe, shelf: Shelf, *,
+        seed: int, progress: Progress,
     ) -> None:  # fmt: skip
-        self._examples, self._train, self._held, self._shelf = examples, train, held, shelf
-        self._settings, self._device = recipe.settings, Device(recipe.settings.bf16)
+        self._train, self._held, self._settings = train, held, recipe.settings
+        device = Device(recipe.settings.bf16)
         self._decoder = TorchDecoder(checkpoint)
         self._source = self._decoder.weights()
         add_lora(self._decoder, recipe.rank)
-        self._decoder.to(self._device.torch)
+        self._decoder.to(device.torch)
         self._optimiser = Optimiser(self._decoder, _depths(self._decoder), recipe.settings)
+        self._best = {name: p.detach().clone() for name, p in self._optimiser.parameters.items()}
         self._batches = Batches(len(train), recipe.settings.batch, seed, examples.lengths[train])
-        self._step = 0
-        self._losses: dict[Point, float] = {}
-        self._best: tuple[Point, dict[str, Tensor]] | None = None
+        self._track = Track(self._changing, self._optimiser, shelf, progress)
+        self._standing = self._track.standing
+        self._lost = Losses(self._decoder, examples, device, self._track.say)
 
     def run(self, epochs: int, until: Point | None, deadline: float | None, bar: Any) -> Tuned:
         """From where a killed run stood to the end of `epochs`."""
-        self._resume()
-        bar.advance(self._step * self._settings.batch, cached=True)
-        if not self._losses and len(self._held):
-            self._losses[Point(0, 0.0)] = self._loss(0.0)
-        total = self._batches.per_epoch * self._settings.epochs
-        while self._step < epochs * self._batches.per_epoch:
-            epoch, first = divmod(self._step, self._batches.per_epoch)
-            for batch in self._batches.epoch(epoch)[first:]:
-                if deadline is not None and time.perf_counter() > deadline:
-                    return self._tuned(until, finished=False)
-                stamped = (
-                    self._batches.variation(*divmod(self._step, self._batches.per_epoch)).random(len(batch)) < STAMPED
-                )
-                self._learn(self._examples.batch(self._train[batch], stamped), self._settings.factor(self._step, total))
-                self._step += 1
-                bar.advance(len(batch))
-            self._read(epoch + 1)
-            self._keep()
+        fields = self._track.resume()
+        if fields is not None:
+            self._lost.bytes = int(fields["bytes"])
+        bar.advance(self._standing.step * self._settings.batch, cached=True)
+        if not self._standing.scores and not self._read([Point(0, 0.0)]):
+            raise EngineError("the loss of the recogniser as it is is not a number: its weights are out of range")
+        self._keep()
+        while self._standing.step < epochs * self._batches.per_epoch:
+            if not self._epoch(deadline, bar):
+                return self._tuned(until, finished=False)
         return self._tuned(until, finished=True)
 
-    def _learn(self, batch: Batch, factor: float) -> None:
-        """One step of the optimiser."""
+    def _epoch(self, deadline: float | None, bar: Any) -> bool:
+        """The rest of the epoch in which the training stands; False where the deadline ended it."""
+        epoch, first = divmod(self._standing.step, self._batches.per_epoch)
+        total = self._batches.per_epoch * self._settings.epochs
+        for number, batch in enumerate(self._batches.epoch(epoch)[first:], first):
+            if deadline is not None and time.perf_counter() > deadline:
+                return False
+            stamped = self._batches.variation(epoch, number).random(len(batch)) < STAMPED
+            factor = self._settings.factor(self._standing.step, total) * self._standing.slower
+            if not self._step(self._train[batch], stamped, factor):
+                self._track.go_back(f"epoch {epoch + 1}")
+                return True
+            self._standing.step += 1
+            bar.advance(len(batch))
+            if self._standing.step % SNAPSHOT == 0 and number + 1 < self._batches.per_epoch:
+                self._keep()
+        if self._read([Point(epoch + 1, blend) for blend in BLENDS]):
+            self._keep()
+        else:
+            self._track.go_back(f"epoch {epoch + 1}, on the clips held out")
+        return True
+
+    def _step(self, rows: Rows, stamped: NDArray[np.bool_], factor: float) -> bool:
+        """One step of the optimiser; False where the loss is no number, and nothing was changed."""
         self._optimiser.set_rate(factor)
-        self._optimiser.adam.zero_grad(set_to_none=True)
-        loss = self._sum(batch, self._settings.smoothing) / int((batch.labels >= 0).sum())
-        loss.backward()
+        self._lost.backward(rows, stamped, self._settings.smoothing, self._optimiser.adam.zero_grad)
         norm = torch.nn.utils.clip_grad_norm_(self._optimiser.parameters.values(), self._settings.clip)
         if not torch.isfinite(norm):
-            raise EngineError("the loss of a recogniser is not a number: its weights or a recording are out of range")
+            return False
         self._optimiser.adam.step()
+        return True
 
-    def _sum(self, batch: Batch, smoothing: float) -> Tensor:
-        """The cross entropy of all labels, in float32; the vocabulary is scored only where there is a label."""
-        put = {name: torch.from_numpy(value).to(self._device.torch) for name, value in vars(batch).items()}
-        with self._device.autocast():
-            hidden = self._decoder(put["tokens"], put["states"], put["there"])
-            wanted = put["labels"] >= 0
-            logits = self._decoder.logits(hidden[wanted])
-        return F.cross_entropy(logits.float(), put["labels"][wanted], label_smoothing=smoothing, reduction="sum")
+    @property
+    def _losses(self) -> dict[Point, float]:
+        """Those that were read so far, in their order."""
+        return {Point(int(epoch), float(blend)): float(loss) for epoch, blend, loss in self._standing.scores}
 
-    def _read(self, epoch: int) -> None:
-        """The losses of the clips held out, and the best point's products."""
-        for blend in BLENDS if len(self._held) else ():
-            point = Point(epoch, blend)
-            self._losses[point] = self._loss(blend)
-            if self._losses[point] <= min(self._losses.values()):
-                self._best = point, {name: p.detach().clone() for name, p in self._optimiser.parameters.items()}
-
-    def _loss(self, blend: float) -> float:
-        """The mean loss of a token of the clips held out, unsmoothed."""
-        total, tokens = 0.0, 0
-        order = self._held[np.argsort(self._examples.lengths[self._held], kind="stable")]
-        with torch.inference_mode(), scaled(self._decoder, blend):
-            for start in range(0, len(order), _READ):
-                batch = self._examples.batch(order[start : start + _READ])
-                total += float(self._sum(batch, 0.0))
-                tokens += int((batch.labels >= 0).sum())
-        return total / tokens
+    def _read(self, points: Sequence[Point]) -> bool:
+        """Add the losses of the clips held out, and keep the best point's products; False where one is no number."""
+        if not len(self._held):
+            return True
+        found = []
+        for point in points:
+            with scaled(self._decoder, point.blend):
+                found.append(self._lost.mean(self._held))
+        if not np.isfinite(found).all():
+            return False
+        self._standing.scores += [np.array([p.epoch, p.blend, loss]) for p, loss in zip(points, found, strict=True)]
+        if min(found) <= min(self._losses.values()):
+            for name, parameter in self._optimiser.parameters.items():
+                self._best[name].copy_(parameter.detach())
+        return True
 
     def _tuned(self, until: Point | None, *, finished: bool) -> Tuned:
-        point = until or (self._best[0] if self._best else Point(0, 0.0))
-        if until is None and self._best is not None:
-            self._load(self._best[1])
-        weights = dict(self._source)
-        for name, delta in deltas(self._decoder).items():
-            weights[name] = self._source[name] + np.float32(point.blend) * delta
-        return Tuned(weights, point, dict(self._losses), finished)
+        losses = self._losses
+        point = until or min(reversed(losses), key=losses.__getitem__)
+        if until is None:
+            with torch.no_grad():
+                for name, value in self._best.items():
+                    self._optimiser.parameters[name].copy_(value)
+        weights = {
+            name: self._source[name] + np.float32(point.blend) * delta for name, delta in deltas(self._decoder).items()
+        }
+        return Tuned(weights, point, losses, tuple(self._standing.notes), finished)
 
     def _keep(self) -> None:
-        if not self._shelf.due:
-            return
-        arrays = {f"weight:{name}": p.detach().cpu().numpy() for name, p in self._optimiser.parameters.items()}
-        arrays |= {f"adam:{name}": value.cpu().numpy() for name, value in self._optimiser.state().items()}
-        if self._best is not None:
-            arrays |= {f"best:{name}": value.cpu().numpy() for name, value in self._best[1].items()}
-        best = None if self._best is None else asdict(self._best[0])
-        losses = [[point.epoch, point.blend, loss] for point, loss in self._losses.items()]
-        self._shelf.keep(arrays, {"step": self._step, "losses": losses, "best": best})
+        self._track.keep(bytes=self._lost.bytes)
 
-    def _resume(self) -> None:
-        kept = self._shelf.resume()
-        if kept is None:
-            return
-        given: dict[str, dict[str, Tensor]] = {"weight": {}, "adam": {}, "best": {}}
-        for name, value in kept.arrays.items():
-            kind, _, own = name.partition(":")
-            given[kind][own] = torch.from_numpy(np.array(value))
-        self._load(given["weight"])
-        self._optimiser.restore(given["adam"])
-        self._step = int(kept.fields["step"])
-        self._losses = {Point(int(epoch), float(blend)): float(loss) for epoch, blend, loss in kept.fields["losses"]}
-        if kept.fields["best"] is not None:
-            self._best = Point(**kept.fields["best"]), given["best"]
-
-    def _load(self, parameters: dict[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, value in parameters.items():
-                self._optimiser.parameters[name].copy_(value)
+    def _changing(self) -> dict[str, Tensor]:
+        """What training changes: the products, and a copy of those of the best point."""
+        return self._optimiser.parameters | {f"best/{name}": value for name, value in self._best.items()}
 
 
 def _depths(decoder: TorchDecoder) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ class Shipping:
 
     def _decide(self) -> Decision:
         ours, theirs = ([one for one in self.scored if one.candidate.transfer is side] for side in (True, False))
-        return decide(ours, theirs, self.problem)
+        with _one_order():
+            return decide(ours, theirs, self.problem)
 
     def _ship(self, decision: Decision) -> FitResult:
         """Fit what was chosen on everything, if it is not what was fitted last; write, check and report it."""
@@ -94,7 +96,10 @@ class Shipping:
         fitted = self._fitted if decision.chosen is self._shipped else None
         fitted = fitted or decision.chosen.candidate.fit_all(self.problem, decision.chosen.out_of_fold)
         self.clock.lap("fit")
-        report = build_report(self.gathered.dataset, self.problem, self.scored, decision, fitted, self.plan, self.notes)
+        with _one_order():
+            report = build_report(
+                self.gathered.dataset, self.problem, self.scored, decision, fitted, self.plan, self.notes
+            )
         self.clock.lap("report")
         self._write(fitted, without_times(report))
         self.clock.lap("save")
@@ -117,6 +122,14 @@ class Shipping:
             os.replace(unchecked, self.path)
         finally:
             unchecked.unlink(missing_ok=True)
+
+
+def _one_order() -> AbstractContextManager[Any]:
+    """Sums in one order, however many threads there are: in another order their last digits, and bytes, are others."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def _card(dataset: Dataset, options: FitOptions) -> dict[str, Any]:

@@ -8,15 +8,16 @@ interval of the gain clears zero, one more training on everything ships; else no
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.dataset import Skipped
 from headstart.data.transcripts import Transcripts, read_transcripts
-from headstart.errors import DataError
+from headstart.errors import DataError, HeadstartError
 from headstart.evidence.word_errors import Errors, count_errors
 from headstart.optional import require
 from headstart.progress import SILENT, Progress
@@ -35,6 +36,7 @@ from headstart.workflow.transcription_shipping import Shipping
 if TYPE_CHECKING:
     from headstart.speech.tuning import Recipe
 
+_T = TypeVar("_T")
 ENGLISH, OTHERS = "whisper_tiny_en", "whisper_base"
 BEAM = 5
 _ASKED = 8  # clips whose language is found out
@@ -60,8 +62,9 @@ class Task:
     beam: int = BEAM
     notes: list[str] = field(default_factory=list)
 
-    def transcribed(self, recogniser: Recogniser, rows: NDArray[np.int64]) -> list[str]:
-        """What is heard in the clips at positions `rows` of `spoken`."""
+    def transcribed(self, checkpoint: Checkpoint, rows: NDArray[np.int64]) -> list[str]:
+        """What a recogniser hears in the clips at positions `rows` of `spoken`."""
+        recogniser = Recogniser(checkpoint)
         given = (self.states[int(self.kept[i])] for i in rows)
         with self.progress.bar("hear", self.checkpoint.name, len(rows), "clips") as bar:
             texts = []
@@ -97,7 +100,7 @@ def transcribe(
     clock.lap("encode")
     everything = np.arange(len(task.spoken))
     started = time.perf_counter()
-    untouched = task.errors(everything, task.transcribed(Recogniser(task.checkpoint), everything))
+    untouched = task.errors(everything, task.transcribed(task.checkpoint, everything))
     seconds = time.perf_counter() - started
     clock.lap("untouched")
     shipping = Shipping(task, clock)
@@ -113,6 +116,8 @@ def transcribe(
         return _tuned(task, heard, shipping, clock, recipe)
     except KeyboardInterrupt:
         return shipping.interrupted(result)
+    except (HeadstartError, OSError) as error:
+        return shipping.unwritten(result, error)
 
 
 def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, recipe: Recipe | None) -> FitResult:
@@ -123,22 +128,33 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
     everything = np.arange(len(task.spoken))
     started = time.perf_counter()
     deadline = None if task.options.budget is None else clock.start + task.options.budget
-    found = crossfit(task, recipe, deadline)
+    late = "no time to tune in all folds: the untouched recogniser stays; the same command goes on from there"
+    found = _tried(task, lambda: crossfit(task, recipe, deadline), late)
     clock.lap("tune")
     if found is None:
-        note = "no time to tune in all folds: the untouched recogniser stays; the same command goes on from there"
-        task.notes.append(note)
         return shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
     heard = [*heard, Heard("lora", task.errors(everything, found.texts), time.perf_counter() - started)]
     report = build_report(task, heard, everything, found.points)
     if not report["verdict"]["transfer_helps"]:
         return shipping.ship(task.checkpoint, report)
-    final = fit_all(task, recipe, found, deadline)
+    late = "tuning pays, but there was no time to tune on everything: raise --budget, and it goes on"
+    final = _tried(task, lambda: fit_all(task, recipe, found, deadline), late)
     clock.lap("fit")
     if final is None:
-        task.notes.append("tuning pays, but there was no time to tune on everything: raise --budget, and it goes on")
         return shipping.ship(task.checkpoint, build_report(task, heard, everything, found.points, moved=False))
     return shipping.ship(final, report, strategy="lora")
+
+
+def _tried(task: Task, train: Callable[[], _T | None], late: str) -> _T | None:
+    """What a training gives; None, and a note, where it failed, or the time did not suffice (`late`)."""
+    try:
+        found = train()
+    except (HeadstartError, OSError, MemoryError) as error:
+        task.notes.append(f"tuning failed, so the untouched recogniser stays: {str(error) or 'not enough memory'}")
+        return None
+    if found is None:
+        task.notes.append(late)
+    return found
 
 
 def _task(spoken: Transcripts, options: TranscriptionOptions, progress: Progress) -> Task:

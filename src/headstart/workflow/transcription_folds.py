@@ -16,7 +16,6 @@ from headstart.optional import has, install_line
 from headstart.paths import trainings_dir
 from headstart.speech.checkpoint import Checkpoint, Weights
 from headstart.speech.examples import Examples
-from headstart.speech.recogniser import Recogniser
 from headstart.tasks import Target
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 FOLDS = 3
 HELD_OUT = 0.2  # of a fold's training part, to tell when to stop
+_VERSION = 3  # raise it when a training would be kept otherwise
 FEWEST = 12  # clips, below which no fold could learn anything
 
 
@@ -59,52 +59,61 @@ def why_not(task: Task) -> str:
 
 def crossfit(task: Task, recipe: Recipe, deadline: float | None) -> Crossfitted | None:
     """Tune in folds of clips of all lengths, or of whole groups; None where the time did not suffice."""
-    from headstart.speech.tuning import least, tune
+    from headstart.speech.tuning import least
 
     target = _lengths(task)
     texts = [""] * len(target)
     points, losses = [], []
-    examples = _examples(task)
     split = folds(target, groups=task.spoken.groups, k=FOLDS, seed=task.options.seed)
     for number, fold in enumerate(split, 1):
         train, held = _inner(task, target, fold.train)
-        shelf = _shelf(task, recipe, examples, train, held, None)
-        found = tune(
-            task.checkpoint, examples, train, held, recipe, shelf, seed=task.options.seed, progress=task.progress,
-            deadline=deadline, detail=f"fold {number} of {len(split)}",
-        )  # fmt: skip
-        if not found.finished:
+        found = _tuned(task, recipe, train, held, deadline, f"fold {number} of {len(split)}")
+        if found is None:
             return None
         points.append(found.point)
         losses.append(found.losses)
-        recogniser = Recogniser(moved(task.checkpoint, found.weights))
-        for i, text in zip(fold.test, task.transcribed(recogniser, fold.test), strict=True):
+        for i, text in zip(fold.test, task.transcribed(found.checkpoint, fold.test), strict=True):
             texts[i] = text
+        del found  # its weights, before the next are made
     return Crossfitted(texts, tuple(points), least(losses))
 
 
 def fit_all(task: Task, recipe: Recipe, found: Crossfitted, deadline: float | None) -> Checkpoint | None:
     """Tune on every clip, to the point that the folds agree on; None where the time did not suffice."""
+    rows, none = np.arange(len(task.spoken)), np.zeros(0, np.int64)
+    last = _tuned(task, recipe, rows, none, deadline, "all clips", found.shared)
+    return None if last is None else last.checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class _Tuned:
+    """A recogniser that was tuned, where its training was read off, and what it lost at each point."""
+
+    checkpoint: Checkpoint
+    point: Point
+    losses: dict[Point, float]
+
+
+def _tuned(
+    task: Task, recipe: Recipe, train: Rows, held: Rows, deadline: float | None, detail: str, until: Point | None = None
+) -> _Tuned | None:
+    """One training; None where the time did not suffice. What went wrong on the way is noted."""
     from headstart.speech.tuning import tune
 
-    rows, none = np.arange(len(task.spoken)), np.zeros(0, np.int64)
-    examples = _examples(task)
-    shelf = _shelf(task, recipe, examples, rows, none, found.shared)
-    last = tune(
-        task.checkpoint, examples, rows, none, recipe, shelf, seed=task.options.seed, progress=task.progress,
-        until=found.shared, deadline=deadline, detail="all clips",
+    examples = Examples(task.checkpoint, _Picked(task), task.spoken.texts, task.language)
+    shelf = _shelf(task, recipe, examples, train, held, until)
+    found = tune(
+        task.checkpoint, examples, train, held, recipe, shelf, seed=task.options.seed, progress=task.progress,
+        until=until, deadline=deadline, detail=detail,
     )  # fmt: skip
-    return moved(task.checkpoint, last.weights) if last.finished else None
+    task.notes += [f"{detail}: {note}" for note in found.notes]
+    return _Tuned(moved(task.checkpoint, found.weights), found.point, found.losses) if found.finished else None
 
 
 def moved(checkpoint: Checkpoint, decoder: Weights) -> Checkpoint:
-    """The recogniser with other weights in its decoder, in the types that it has."""
+    """The recogniser with some weights of its decoder replaced, in the types that it has."""
     own = checkpoint.weights
     return checkpoint.with_weights({**own, **{name: w.astype(own[name].dtype) for name, w in decoder.items()}})
-
-
-def _examples(task: Task) -> Examples:
-    return Examples(task.checkpoint, _Picked(task), task.spoken.texts, task.language)
 
 
 class _Picked:
@@ -135,7 +144,7 @@ def _inner(task: Task, target: Target, rows: Rows) -> tuple[Rows, Rows]:
 def _shelf(task: Task, recipe: Recipe, examples: Examples, train: Rows, held: Rows, until: Point | None) -> Shelf:
     """Where a training is kept: under all that decides what it gives."""
     digest = hashlib.sha256(task.checkpoint.fingerprint.encode())
-    fields = [VERSION, recipe.state(), task.options.seed, task.language, repr(until)]
+    fields = [_VERSION, VERSION, recipe.state(), task.options.seed, task.language, repr(until)]
     digest.update(json.dumps(fields, sort_keys=True, default=str).encode())
     for rows in (train, held):
         for i in rows.tolist():

@@ -62,6 +62,12 @@ class Shipping:
         """The last that was written, as the user stopped the fit."""
         return replace(self._written or result, interrupted=True)
 
+    def unwritten(self, result: FitResult, error: Exception) -> FitResult:
+        """The last that was written, as what came after it could not be."""
+        written = self._written or result
+        written.report["notes"].append(f"the file lacks the last of the evidence: {error}")
+        return written
+
     def _card(self, strategy: str) -> dict[str, Any]:
         from importlib.metadata import version
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from headstart import registry
-from headstart.data.dataset import Modality
 from headstart.errors import HeadstartError
 from headstart.features.cache import budget
 from headstart.model.temporary import TemporaryFolder
@@ -45,7 +44,7 @@ class Tuning:
         if not gathered.sources or not registry.names(GROUP) or asked.only_frozen:
             return cls((), (), progress)
         if options.budget is None and not asked.tuned:
-            return cls((), _how(gathered.dataset.modality), progress)
+            return cls((), _how(), progress)
         owner = None if options.cache and budget() > 0 else TemporaryFolder()
         scratch = None if owner is None else owner.path
         found = tunable(asked.tuned, jobs(gathered, problem, scratch, progress))
@@ -89,9 +88,7 @@ def _written(shipping: Shipping) -> FitResult:
         return shipping.result
 
 
-def _how(modality: Modality) -> tuple[str, ...]:
-    """That weights were not moved, and what would; nothing where nothing would (see `adapt.recipe.cannot`)."""
-    if modality == "sound":
-        return ()
+def _how() -> tuple[str, ...]:
+    """That weights were not moved, and what would."""
     torch = "" if has("torch") else f", with torch ({install_line('torch')})"
     return (f"no weights of the source were moved: --budget 5m tries that{torch}",)
