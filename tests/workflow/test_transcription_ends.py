@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,13 @@ soundfile = pytest.importorskip("soundfile")
 
 from headstart.speech.artefact import read  # noqa: E402
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="ends processes at once there")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="ends processes at once there"),
+    pytest.mark.timeout(1200),  # each starts processes that import torch
+]
 FIXTURES = Path(__file__).parents[1] / "speech" / "conftest.py"
 _SCRIPT = """
-import importlib.util, sys
+import importlib.util, signal, sys
 from headstart.adapt import checkpoint
 from headstart.adapt.settings import Settings
 from headstart.cli.main import main
@@ -31,9 +34,10 @@ from headstart.workflow import transcription
 spec = importlib.util.spec_from_file_location("fixtures", sys.argv[1])
 fixtures = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fixtures)
-made = tuning.Recipe(Settings(epochs=6, batch=4, rate=2e-2, bf16=False), rank=4)
+made = tuning.Recipe(Settings(epochs=3, batch=4, rate=2e-2, bf16=False), rank=4)
 checkpoint._PATIENCE, tuning.Recipe, transcription.BEAM = 0.0, lambda: made, 1
 transcription.open_checkpoint = lambda _: fixtures.make_checkpoint()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the process that tests does with it
 sys.exit(main(["fit", sys.argv[2], "--task", "transcribe", "--language", "en", "--out", sys.argv[3], *sys.argv[4:]]))
 """
 
@@ -55,16 +59,22 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(calls: Path, tmp_path: Path) -> Start:
-    """Begins a fit: the name of its file and home, options."""
+def start(calls: Path, tmp_path: Path) -> Iterator[Start]:
+    """Begins a fit: the name of its file and home, options. None outlives the test."""
+    begun: list[subprocess.Popen[str]] = []
 
     def begin(name: str, *options: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", _SCRIPT, str(FIXTURES), str(calls), str(tmp_path / f"{name}.headstart")]
         home = {"HEADSTART_HOME": str(tmp_path / name), "OMP_NUM_THREADS": "1"}
         pipe = subprocess.PIPE
-        return subprocess.Popen([*command, *options], env={**os.environ, **home}, stdout=pipe, stderr=pipe, text=True)
+        environment = {**os.environ, **home}
+        begun.append(subprocess.Popen([*command, *options], env=environment, stdout=pipe, stderr=pipe, text=True))
+        return begun[-1]
 
-    return begin
+    yield begin
+    for one in begun:
+        one.kill()
+        one.communicate()
 
 
 def wait_for(running: subprocess.Popen[str], home: Path, pattern: str, count: int) -> None:
@@ -84,12 +94,10 @@ def test_killed_twice_it_resumes_to_the_same_bytes(start: Start, tmp_path: Path)
         running.send_signal(signal.SIGKILL)
         running.communicate()
     assert read(out).card.strategy == "untouched"  # saved before anything was tuned
-    running = start("killed")
-    assert running.communicate()[1] is not None
-    assert running.returncode == 0
-    whole = start("whole")
-    whole.communicate()
-    assert whole.returncode == 0
+    for name in ("killed", "whole"):
+        running = start(name)
+        err = running.communicate()[1]
+        assert running.returncode == 0, err
     assert out.read_bytes() == (tmp_path / "whole.headstart").read_bytes()
 
 

@@ -21,6 +21,7 @@ from headstart.progress import Progress
 from headstart.sources.base import Modality, Source
 from headstart.workflow.ancestry import remarks
 from headstart.workflow.clock import Clock
+from headstart.workflow.copies import copies
 from headstart.workflow.heard import remarks_on_sounds
 from headstart.workflow.options import FitOptions
 
@@ -34,6 +35,7 @@ class Gathered:
         plain: the view that needs no source.
         choices: source name -> the engine and precision its features were computed in.
         notes: what the user should know.
+        groups: (n,) codes of what stays on one side of a split: the user's groups, or copies of one item; or None.
     """
 
     dataset: Dataset
@@ -41,6 +43,7 @@ class Gathered:
     plain: View
     choices: dict[str, Choice]
     notes: tuple[str, ...]
+    groups: NDArray[np.int64] | None
 
 
 def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clock) -> Gathered:
@@ -66,6 +69,8 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
     dataset, seen = _readable(dataset, seen)
     if dataset.modality == "sound" and seen.described is not None:
         notes += _said(remarks_on_sounds(seen.described, opened), progress)
+    together, said = copies(dataset, next(iter(seen.features), None), seen.described)
+    notes += _said((said,) if said else (), progress)
     views = tuple(
         SourceView(features, source, source.taps, "all") for features, source in zip(seen.features, opened, strict=True)
     )
@@ -74,7 +79,7 @@ def gather(dataset: Dataset, options: FitOptions, progress: Progress, clock: Clo
     chosen = {
         source.name: one.choice or choice for source, one, choice in zip(opened, seen.features, choices, strict=True)
     }
-    return Gathered(dataset, views, plain, chosen, notes)
+    return Gathered(dataset, views, plain, chosen, notes, dataset.groups if together is None else together)
 
 
 def _said(notes: tuple[str, ...], progress: Progress) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from headstart.charts.learning_curve import learning_curve
-from headstart.data.dataset import Dataset
 from headstart.data.splits import Fold, holdout, latest
 from headstart.errors import DataError, HeadstartError, OptionError, StorageError
 from headstart.model.temporary import TemporaryFolder
@@ -66,7 +65,7 @@ def curve(data: Any, options: CurveOptions | None = None, progress: Progress = S
         progress.say(note)
     clock.lap("read")
     gathered = gather(dataset, FitOptions(sources=options.sources, cache=options.cache), progress, clock)
-    problem, split = _problem(gathered.dataset, options)
+    problem, split = _problem(gathered, options)
     draws = draw(problem.target, split.train, options.shots, options.draws, options.seed)
     owner = TemporaryFolder()
     learners, notes = _learners(gathered, problem, options, owner.path, progress)
@@ -86,12 +85,12 @@ def curve(data: Any, options: CurveOptions | None = None, progress: Progress = S
     return {**report, "figure": figure, "seconds": clock.json()}
 
 
-def _problem(dataset: Dataset, options: CurveOptions) -> tuple[Problem, Fold]:
+def _problem(gathered: Gathered, options: CurveOptions) -> tuple[Problem, Fold]:
     """What all curves are scored on, and the items to learn from and to test on: groups whole, the latest tested."""
-    target = dataset.target
+    dataset, target = gathered.dataset, gathered.dataset.target
     assert target is not None
     if dataset.times is None:
-        split = holdout(target, options.test, groups=dataset.groups, seed=options.seed)
+        split = holdout(target, options.test, groups=gathered.groups, seed=options.seed)
     else:
         split = latest(dataset.times, options.test, groups=dataset.groups)
     held = target.take(split.train).encoded().sum(axis=0)
@@ -105,7 +104,7 @@ def _problem(dataset: Dataset, options: CurveOptions) -> tuple[Problem, Fold]:
             f"{dataset.name}: no class is both among the {len(split.test)} items held out and among the others: give "
             "more items, or another --test"
         )
-    return Problem(target, [], dataset.groups, None, options.seed), split
+    return Problem(target, [], gathered.groups, None, options.seed), split
 
 
 def _learners(

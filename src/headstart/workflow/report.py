@@ -43,7 +43,7 @@ def build_report(
         "metric": problem.metric,
         "classes": list(target.classes),
         "n": len(dataset),
-        "groups": None if problem.groups is None else len(set(problem.groups.tolist())),
+        "groups": None if dataset.groups is None else len(set(dataset.groups.tolist())),
         "folds": len(problem.folds),
         "time": time_field(dataset, problem.folds),
         "unchecked": list(unchecked(target, problem.folds)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from headstart.data.dataset import FILES, Dataset
+from headstart.data.dataset import FILES
 from headstart.errors import OptionError
 from headstart.evidence.metrics import class_weights
 from headstart.plan.crossfit import Problem
@@ -62,7 +62,7 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
         progress.say(note)
     clock.lap("read")
     gathered = gather(dataset, options, progress, clock)
-    problem = _problem(gathered.dataset, options)
+    problem = _problem(gathered, options)
     tuning = Tuning.of(gathered, problem, options, asked, progress)
     race = Race(problem, most_bytes=_room(gathered), progress=progress)
     if options.budget is None:
@@ -101,17 +101,17 @@ def _room(gathered: Gathered) -> int:
     return max(_MOST_BYTES - _PROCESS_BYTES - held, _LEAST_ROOM)
 
 
-def _problem(dataset: Dataset, options: FitOptions) -> Problem:
+def _problem(gathered: Gathered, options: FitOptions) -> Problem:
     """Folds and weights: the same for every candidate."""
     from headstart.data.splits import folds, usual_folds
 
-    target = dataset.target
+    dataset, target = gathered.dataset, gathered.dataset.target
     assert target is not None
     k = usual_folds(len(dataset), dataset.groups if dataset.times is None else None)
-    splits = folds(target, groups=dataset.groups, times=dataset.times, k=k, seed=options.seed)
+    splits = folds(target, groups=gathered.groups, times=dataset.times, k=k, seed=options.seed)
     weights = None
     if options.balance:
         if not target.exclusive:
             raise OptionError(f"balance is for tasks with exclusive classes, not {target.task}: leave it out")
         weights = class_weights(target)
-    return Problem(target, splits, dataset.groups, weights, options.seed)
+    return Problem(target, splits, gathered.groups, weights, options.seed)
