@@ -66,7 +66,7 @@ def initial_head(job: Job, taps: Sequence[Tap], train: Rows) -> InitialHead:
 def probe(job: Job, features: NDArray[Any], train: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ridge on the training rows' features (n, d): weight (C, d) and bias (C,) of logits, or of predictions.
 
-    Its scores become logits by the temperature (or Platt's slope and offset) fitted on its exact leave-one-out scores.
+    Its scores become logits by the temperature and offsets (or Platt's slope and offset) fitted on its exact leave-one-out scores.
 
     Raises:
         DataError: fewer than two training items of positive weight, or features that are not finite.
@@ -74,11 +74,11 @@ def probe(job: Job, features: NDArray[Any], train: Rows) -> tuple[NDArray[np.flo
     target = job.target.take(train)
     weights = None if job.weights is None else job.weights[train]
     fitted = Ridge().fit(features, target, weights=weights, seed=job.seed)
-    slope, offset = 1.0, 0.0
+    slope, offset = 1.0, np.zeros(1)
     if target.task != "regression":
         assert fitted.loo_scores is not None
         calibration = Calibration.fit(target.task, fitted.loo_scores, target, weights)
-        slope, offset = calibration.slope, calibration.offset
+        slope, offset = calibration.slope, np.array(calibration.offsets or [calibration.offset])
     return slope * fitted.map.weight.T.astype(np.float64), slope * fitted.map.bias + offset
 
 

@@ -29,7 +29,7 @@ from headstart.tasks import TASKS, Target, Task
 Floats = NDArray[np.float64]
 
 _STEPS = 100
-_PRIOR = 0.3  # one over the variance of a class's offset, in log odds
+_PRIOR = 1.0  # one over the variance of a class's offset, in log odds
 _RANGE = 1e6  # the slope is sought within this factor of one over the scores' scale
 
 
