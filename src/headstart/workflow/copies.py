@@ -42,9 +42,7 @@ def copies(
     )
 
 
-def _contents(
-    dataset: Dataset, features: Features | None, described: NDArray[np.float16] | None
-) -> Iterator[bytes]:
+def _contents(dataset: Dataset, features: Features | None, described: NDArray[np.float16] | None) -> Iterator[bytes]:
     """A key for each item, equal for equal contents."""
     rows = features.matrix if features is not None else described
     if rows is None:
