@@ -29,6 +29,7 @@ from headstart.speech.tuning import Point, Recipe, least, tune  # noqa: E402
 
 TEXTS = ("One.", "Two!", "three", "Four?", "five", "six", "seven", "eight", "nine", "ten", "Élan", "zwölf")
 RECIPE = Recipe(Settings(epochs=3, batch=4, rate=1e-2, bf16=False), rank=4)
+END = Point(3, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -140,40 +141,51 @@ def test_training_lowers_the_loss_of_what_it_learns(small: Checkpoint, examples:
     rows = np.arange(12)
     recipe = Recipe(Settings(epochs=15, batch=6, rate=2e-2, bf16=False), rank=4)
     tuned = tune(small, examples, rows, rows, recipe, Shelf(tmp_path, "k"), seed=0, progress=SILENT)
-    assert tuned.losses[tuned.point] < 0.7 * tuned.losses[Point(0, 0.0)]
-    assert tuned.losses[tuned.point] == min(tuned.losses.values())
+    assert tuned.losses[Point(15, 1.0)] < 0.7 * tuned.losses[Point(0, 0.0)]
+    assert tuned.losses[Point(15, 1.0)] == min(tuned.losses.values())
 
 
-def test_the_weights_are_those_of_the_point(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+@pytest.mark.parametrize("point", [Point(1, 1.0), Point(3, 0.5), Point(3, 1.0)])
+def test_the_weights_are_those_of_the_point(small: Checkpoint, examples: Examples, tmp_path: Path, point) -> None:
     tuned = trained(small, examples, tmp_path)
-    moved = {name for name, array in tuned.weights.items() if (array != small.weights[name].astype(np.float32)).any()}
+    weights = tuned.weights(point)
+    moved = {name for name, array in weights.items() if (array != small.weights[name].astype(np.float32)).any()}
     assert moved
-    assert moved == set(tuned.weights)
+    assert moved == set(weights)
     assert all(name.endswith("/weight") and "/attention/linear_1" not in name for name in moved)
     decoder = TorchDecoder(small)
-    decoder.put({n: torch.from_numpy(np.array(w)) for n, w in {**decoder.weights(), **tuned.weights}.items()})
+    decoder.put({n: torch.from_numpy(np.array(w)) for n, w in {**decoder.weights(), **weights}.items()})
     held = examples.batch(np.arange(9, 12))
     with torch.inference_mode():
         hidden = decoder(*(torch.from_numpy(x) for x in (held.tokens, held.states, held.counts)))
         labels = torch.from_numpy(held.labels)
         loss = torch.nn.functional.cross_entropy(decoder.logits(hidden[labels >= 0]), labels[labels >= 0])
-    assert float(loss) == pytest.approx(tuned.losses[tuned.point], rel=1e-3)
+    assert float(loss) == pytest.approx(tuned.losses[point], rel=1e-3)
 
 
 def test_half_of_the_way_back(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
-    whole = trained(small, examples, tmp_path / "a", until=Point(2, 1.0))
-    half = trained(small, examples, tmp_path / "b", until=Point(2, 0.5))
+    tuned = trained(small, examples, tmp_path, until=2)
+    assert list(tuned.products) == [2]
+    whole, half = (tuned.weights(Point(2, blend)) for blend in (1.0, 0.5))
     name = "decoder/layer_1/ffn/linear_0/weight"
     source = small.weights[name].astype(np.float32)
-    np.testing.assert_allclose(half.weights[name] - source, 0.5 * (whole.weights[name] - source), atol=1e-6)
+    np.testing.assert_allclose(half[name] - source, 0.5 * (whole[name] - source), atol=1e-6)
+
+
+def test_to_stop_at_an_epoch_is_to_have_passed_it(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+    """What the folds choose at an epoch in the middle is what a training on everything is stopped at."""
+    passed, stopped = trained(small, examples, tmp_path / "a"), trained(small, examples, tmp_path / "b", until=2)
+    name = "decoder/layer_1/ffn/linear_0/weight"
+    point = Point(2, 1.0)
+    np.testing.assert_array_equal(passed.weights(point)[name], stopped.weights(point)[name])
 
 
 def test_the_same_seed_gives_the_same_weights(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
     one, two = (trained(small, examples, tmp_path / folder) for folder in "ab")
     other = trained(small, examples, tmp_path / "c", seed=2)
     name = "decoder/layer_0/ffn/linear_0/weight"
-    np.testing.assert_array_equal(one.weights[name], two.weights[name])
-    assert (one.weights[name] != other.weights[name]).any()
+    np.testing.assert_array_equal(one.weights(END)[name], two.weights(END)[name])
+    assert (one.weights(END)[name] != other.weights(END)[name]).any()
 
 
 def test_a_killed_training_goes_on_where_it_was(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
@@ -216,8 +228,9 @@ def test_a_killed_training_goes_on_where_it_was(small: Checkpoint, examples: Exa
     assert seen[0][1]
     assert sum(steps for steps, cached in seen if not cached) == 18  # two of three epochs of nine clips
     assert resumed.losses == undisturbed.losses
-    for name, array in undisturbed.weights.items():
-        np.testing.assert_array_equal(array, resumed.weights[name])
+    for point in (Point(1, 1.0), Point(2, 1.0), END):
+        for name, array in undisturbed.weights(point).items():
+            np.testing.assert_array_equal(array, resumed.weights(point)[name])
 
 
 @pytest.mark.parametrize("at", [0, 4])
@@ -252,7 +265,7 @@ def test_a_loss_that_is_no_number_on_the_clips_held_out(
 
     monkeypatch.setattr(Losses, "mean", spoiled)
     tuned = trained(small, examples, tmp_path)
-    assert ["epoch 2, on the clips held out" in note for note in tuned.notes] == [True]
+    assert ["epoch 2, on the clips that are only read" in note for note in tuned.notes] == [True]
     assert len(tuned.losses) == 7
     assert np.isfinite(list(tuned.losses.values())).all()
 
@@ -285,9 +298,9 @@ def test_a_full_disk_is_said_and_the_training_goes_on(
 def test_a_deadline_ends_it(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
     tuned = trained(small, examples, tmp_path, deadline=0.0)
     assert not tuned.finished
-    assert tuned.point == Point(0, 0.0)
+    assert list(tuned.losses) == [Point(0, 0.0)]
     name = "decoder/layer_0/ffn/linear_0/weight"
-    np.testing.assert_array_equal(tuned.weights[name], small.weights[name].astype(np.float32))
+    np.testing.assert_array_equal(tuned.weights(END)[name], small.weights[name].astype(np.float32))
 
 
 def test_the_point_that_several_trainings_agree_on() -> None:

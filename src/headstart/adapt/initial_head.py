@@ -66,7 +66,8 @@ def initial_head(job: Job, taps: Sequence[Tap], train: Rows) -> InitialHead:
 def probe(job: Job, features: NDArray[Any], train: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ridge on the training rows' features (n, d): weight (C, d) and bias (C,) of logits, or of predictions.
 
-    Its scores become logits by the temperature and offsets (or Platt's slope and offset) fitted on its exact leave-one-out scores.
+    Its scores become logits by the temperature and offsets (or Platt's slope and offset) fitted on its exact
+    leave-one-out scores.
 
     Raises:
         DataError: fewer than two training items of positive weight, or features that are not finite.

@@ -5,7 +5,7 @@ Hu et al. 2021 (arXiv 2106.09685).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from headstart.optional import require
 from headstart.speech.torch_decoder import TorchDecoder
 
+_A, _B = ".lora_A.default.weight", ".lora_B.default.weight"  # as peft names them
 _LEFT_OUT = "attention.linear_1"  # of the encoder's keys and values; that of self-attention has a longer name
 
 
@@ -36,13 +37,18 @@ def _layers(decoder: TorchDecoder) -> dict[str, Any]:
     return {name: module for name, module in decoder.named_modules() if hasattr(module, "get_delta_weight")}
 
 
-def deltas(decoder: TorchDecoder) -> dict[str, NDArray[np.float32]]:
-    """CTranslate2's name of each weight that moved -> B A, float32."""
+def deltas(products: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """CTranslate2's name of each weight that moved -> B A, float32.
+
+    Args:
+        products: A (rank, inputs) and B (outputs, rank) of every map, under the names of the decoder's parameters.
+    """
     return {
-        f"decoder/layer_{name.removeprefix('layers.').replace('.', '/')}/weight": np.asarray(
-            layer.get_delta_weight("default").detach().float().cpu().numpy(), np.float32
+        f"decoder/layer_{name.removeprefix('layers.').removesuffix(_A).replace('.', '/')}/weight": (
+            products[name.removesuffix(_A) + _B] @ a
         )
-        for name, layer in _layers(decoder).items()
+        for name, a in products.items()
+        if name.endswith(_A)
     }
 
 

@@ -1,4 +1,4 @@
-"""Moving a recogniser's decoder: LoRA on frozen encoder states, read after every epoch on clips held out.
+"""Moving a recogniser's decoder: LoRA on frozen encoder states, read after every epoch on other clips.
 
 What was learned (see `lora`) is read at several blends with the source's weights, w = w_source + blend B A (WiSE-FT,
 Wortsman et al. 2022, arXiv 2109.01903). A kill resumes from the last checkpoint, a loss that is no number goes back to
@@ -67,28 +67,35 @@ class Tuned:
     """What a training gave.
 
     Attributes:
-        weights: of the decoder that moved, at `point`, float32, under CTranslate2's names.
-        losses: of the clips held out, a token, at each point that was read; (0, 0) is the source.
+        source: the checkpoint it started from.
+        products: those after each epoch that was asked for: see `lora.deltas`.
+        losses: of the clips that were only read, a token, at each point; (0, 0) is the source.
         notes: what went wrong on the way, and what was done.
         finished: False where a deadline ended it.
     """
 
-    weights: Weights
-    point: Point
+    source: Checkpoint
+    products: dict[int, Weights]
     losses: dict[Point, float]
     notes: tuple[str, ...] = ()
     finished: bool = True
 
+    def weights(self, point: Point) -> Weights:
+        """Of the decoder that moved, float32, under CTranslate2's names."""
+        own, blend = self.source.weights, np.float32(point.blend)
+        moved = deltas(self.products[point.epoch])
+        return {name: own[name].astype(np.float32) + blend * delta for name, delta in moved.items()}
+
 
 def tune(
     checkpoint: Checkpoint, examples: Examples, train: Rows, held: Rows, recipe: Recipe, shelf: Shelf, *,
-    seed: int, progress: Progress, until: Point | None = None, deadline: float | None = None, detail: str = "",
+    seed: int, progress: Progress, until: int | None = None, deadline: float | None = None, detail: str = "",
 ) -> Tuned:  # fmt: skip
-    """Train on some examples; the weights are those of the point with the least loss on `held`.
+    """Train on some examples.
 
     Args:
-        held: examples that are only read; empty where `until` says where to stop.
-        until: the point that is wanted, whatever the losses are.
+        held: examples that are only read, after every epoch; none where there are none.
+        until: the epoch to stop after, of those that the recipe has; None for the last, with products of every one.
         shelf: where the training is kept between runs.
         deadline: `time.perf_counter()` after which no step is begun.
 
@@ -98,9 +105,9 @@ def tune(
     """
     with own_randomness(seed):
         training = _Training(checkpoint, examples, train, held, recipe, shelf, seed=seed, progress=progress)
-        epochs = until.epoch if until else recipe.settings.epochs
-        with progress.bar("tune", detail or checkpoint.name, epochs * len(train), "clips") as bar:
-            return training.run(epochs, until, deadline, bar)
+        wanted = list(range(1, recipe.settings.epochs + 1)) if until is None else [until]
+        with progress.bar("tune", detail or checkpoint.name, wanted[-1] * len(train), "clips") as bar:
+            return training.run(wanted, deadline, bar)
 
 
 class _Training:
@@ -112,19 +119,19 @@ class _Training:
     ) -> None:  # fmt: skip
         self._train, self._held, self._settings = train, held, recipe.settings
         device = Device(recipe.settings.bf16)
-        self._decoder = TorchDecoder(checkpoint)
-        self._source = self._decoder.weights()
+        self._checkpoint, self._decoder = checkpoint, TorchDecoder(checkpoint)
         add_lora(self._decoder, recipe.rank)
         self._decoder.to(device.torch)
         self._optimiser = Optimiser(self._decoder, _depths(self._decoder), recipe.settings)
-        self._best = {name: p.detach().clone() for name, p in self._optimiser.parameters.items()}
+        self._ends: dict[int, dict[str, Tensor]] = {}
         self._batches = Batches(len(train), recipe.settings.batch, seed, examples.lengths[train])
         self._track = Track(self._changing, self._optimiser, shelf, progress)
         self._standing = self._track.standing
         self._lost = Losses(self._decoder, examples, device, self._track.say)
 
-    def run(self, epochs: int, until: Point | None, deadline: float | None, bar: Any) -> Tuned:
-        """From where a killed run stood to the end of `epochs`."""
+    def run(self, wanted: Sequence[int], deadline: float | None, bar: Any) -> Tuned:
+        """From where a killed run stood to the last of the epochs that are wanted."""
+        self._ends = {epoch: {n: p.detach().clone() for n, p in self._optimiser.parameters.items()} for epoch in wanted}
         fields = self._track.resume()
         if fields is not None:
             self._lost.bytes = int(fields["bytes"])
@@ -132,10 +139,14 @@ class _Training:
         if not self._standing.scores and not self._read([Point(0, 0.0)]):
             raise EngineError("the loss of the recogniser as it is is not a number: its weights are out of range")
         self._keep()
-        while self._standing.step < epochs * self._batches.per_epoch:
-            if not self._epoch(deadline, bar):
-                return self._tuned(until, finished=False)
-        return self._tuned(until, finished=True)
+        finished = True
+        while finished and self._standing.step < wanted[-1] * self._batches.per_epoch:
+            finished = self._epoch(deadline, bar)
+        products: dict[int, Weights] = {
+            epoch: {name: value.float().cpu().numpy() for name, value in end.items()}
+            for epoch, end in self._ends.items()
+        }
+        return Tuned(self._checkpoint, products, self._losses, tuple(self._standing.notes), finished)
 
     def _epoch(self, deadline: float | None, bar: Any) -> bool:
         """The rest of the epoch in which the training stands; False where the deadline ended it."""
@@ -154,9 +165,11 @@ class _Training:
             if self._standing.step % SNAPSHOT == 0 and number + 1 < self._batches.per_epoch:
                 self._keep()
         if self._read([Point(epoch + 1, blend) for blend in BLENDS]):
+            for name, value in self._ends.get(epoch + 1, {}).items():
+                value.copy_(self._optimiser.parameters[name].detach())
             self._keep()
         else:
-            self._track.go_back(f"epoch {epoch + 1}, on the clips held out")
+            self._track.go_back(f"epoch {epoch + 1}, on the clips that are only read")
         return True
 
     def _step(self, rows: Rows, stamped: NDArray[np.bool_], factor: float) -> bool:
@@ -175,7 +188,7 @@ class _Training:
         return {Point(int(epoch), float(blend)): float(loss) for epoch, blend, loss in self._standing.scores}
 
     def _read(self, points: Sequence[Point]) -> bool:
-        """Add the losses of the clips held out, and keep the best point's products; False where one is no number."""
+        """Add the losses of the clips that are only read; False where one is no number."""
         if not len(self._held):
             return True
         found = []
@@ -185,29 +198,15 @@ class _Training:
         if not np.isfinite(found).all():
             return False
         self._standing.scores += [np.array([p.epoch, p.blend, loss]) for p, loss in zip(points, found, strict=True)]
-        if min(found) <= min(self._losses.values()):
-            for name, parameter in self._optimiser.parameters.items():
-                self._best[name].copy_(parameter.detach())
         return True
-
-    def _tuned(self, until: Point | None, *, finished: bool) -> Tuned:
-        losses = self._losses
-        point = until or min(reversed(losses), key=losses.__getitem__)
-        if until is None:
-            with torch.no_grad():
-                for name, value in self._best.items():
-                    self._optimiser.parameters[name].copy_(value)
-        weights = {
-            name: self._source[name] + np.float32(point.blend) * delta for name, delta in deltas(self._decoder).items()
-        }
-        return Tuned(weights, point, losses, tuple(self._standing.notes), finished)
 
     def _keep(self) -> None:
         self._track.keep(bytes=self._lost.bytes)
 
     def _changing(self) -> dict[str, Tensor]:
-        """What training changes: the products, and a copy of those of the best point."""
-        return self._optimiser.parameters | {f"best/{name}": value for name, value in self._best.items()}
+        """What training changes: the products, and copies of them at the ends of epochs."""
+        ends = {f"{epoch}/{name}": value for epoch, end in self._ends.items() for name, value in end.items()}
+        return self._optimiser.parameters | ends
 
 
 def _depths(decoder: TorchDecoder) -> dict[str, int]:

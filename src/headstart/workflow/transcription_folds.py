@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.adapt.checkpoint import VERSION, Shelf
-from headstart.data.splits import folds, holdout
+from headstart.data.splits import folds
 from headstart.optional import has, install_line
 from headstart.paths import trainings_dir
 from headstart.speech.checkpoint import Checkpoint, Weights
@@ -19,13 +19,12 @@ from headstart.speech.examples import Examples
 from headstart.tasks import Target
 
 if TYPE_CHECKING:
-    from headstart.speech.tuning import Point, Recipe
+    from headstart.speech.tuning import Point, Recipe, Tuned
     from headstart.workflow.transcription import Task
 
 Rows = NDArray[np.int64]
 FOLDS = 3
-HELD_OUT = 0.2  # of a fold's training part, to tell when to stop
-_VERSION = 3  # raise it when a training would be kept otherwise
+_VERSION = 4  # raise it when a training would be kept otherwise
 FEWEST = 12  # clips, below which no fold could learn anything
 
 
@@ -35,7 +34,7 @@ class Crossfitted:
 
     Attributes:
         texts: n, each heard by a decoder that did not learn from its clip.
-        points: where each fold's training was read off.
+        points: where each fold's training was read off: at the point with the least loss over the other folds.
         shared: the point that has the least loss over all of them, for the training on everything.
     """
 
@@ -62,41 +61,32 @@ def crossfit(task: Task, recipe: Recipe, deadline: float | None) -> Crossfitted 
     from headstart.speech.tuning import least
 
     target = _lengths(task)
-    texts = [""] * len(target)
-    points, losses = [], []
+    texts, points, trained = [""] * len(target), [], []
     split = folds(target, groups=task.spoken.groups, k=FOLDS, seed=task.options.seed)
     for number, fold in enumerate(split, 1):
-        train, held = _inner(task, target, fold.train)
-        found = _tuned(task, recipe, train, held, deadline, f"fold {number} of {len(split)}")
+        found = _tuned(task, recipe, fold.train, fold.test, deadline, f"fold {number} of {len(split)}")
         if found is None:
             return None
-        points.append(found.point)
-        losses.append(found.losses)
-        for i, text in zip(fold.test, task.transcribed(found.checkpoint, fold.test), strict=True):
+        trained.append(found)
+    losses = [one.losses for one in trained]
+    for k, (fold, found) in enumerate(zip(split, trained, strict=True)):
+        points.append(least([*losses[:k], *losses[k + 1 :]]))
+        recogniser = moved(task.checkpoint, found.weights(points[-1]))
+        for i, text in zip(fold.test, task.transcribed(recogniser, fold.test), strict=True):
             texts[i] = text
-        del found  # its weights, before the next are made
     return Crossfitted(texts, tuple(points), least(losses))
 
 
 def fit_all(task: Task, recipe: Recipe, found: Crossfitted, deadline: float | None) -> Checkpoint | None:
     """Tune on every clip, to the point that the folds agree on; None where the time did not suffice."""
     rows, none = np.arange(len(task.spoken)), np.zeros(0, np.int64)
-    last = _tuned(task, recipe, rows, none, deadline, "all clips", found.shared)
-    return None if last is None else last.checkpoint
-
-
-@dataclass(frozen=True, eq=False)
-class _Tuned:
-    """A recogniser that was tuned, where its training was read off, and what it lost at each point."""
-
-    checkpoint: Checkpoint
-    point: Point
-    losses: dict[Point, float]
+    last = _tuned(task, recipe, rows, none, deadline, "all clips", found.shared.epoch)
+    return None if last is None else moved(task.checkpoint, last.weights(found.shared))
 
 
 def _tuned(
-    task: Task, recipe: Recipe, train: Rows, held: Rows, deadline: float | None, detail: str, until: Point | None = None
-) -> _Tuned | None:
+    task: Task, recipe: Recipe, train: Rows, held: Rows, deadline: float | None, detail: str, until: int | None = None
+) -> Tuned | None:
     """One training; None where the time did not suffice. What went wrong on the way is noted."""
     from headstart.speech.tuning import tune
 
@@ -107,7 +97,7 @@ def _tuned(
         until=until, deadline=deadline, detail=detail,
     )  # fmt: skip
     task.notes += [f"{detail}: {note}" for note in found.notes]
-    return _Tuned(moved(task.checkpoint, found.weights), found.point, found.losses) if found.finished else None
+    return found if found.finished else None
 
 
 def moved(checkpoint: Checkpoint, decoder: Weights) -> Checkpoint:
@@ -132,19 +122,10 @@ def _lengths(task: Task) -> Target:
     return Target("regression", task.states.seconds[task.kept], ("seconds",))
 
 
-def _inner(task: Task, target: Target, rows: Rows) -> tuple[Rows, Rows]:
-    """A fold's training part, cut in what is learned and what tells when to stop; groups whole where there are two."""
-    groups = None if task.spoken.groups is None else task.spoken.groups[rows]
-    if groups is not None and len(np.unique(groups)) < 2:
-        groups = None
-    inner = holdout(target.take(rows), HELD_OUT, groups=groups, seed=task.options.seed)
-    return rows[inner.train], rows[inner.test]
-
-
-def _shelf(task: Task, recipe: Recipe, examples: Examples, train: Rows, held: Rows, until: Point | None) -> Shelf:
+def _shelf(task: Task, recipe: Recipe, examples: Examples, train: Rows, held: Rows, until: int | None) -> Shelf:
     """Where a training is kept: under all that decides what it gives."""
     digest = hashlib.sha256(task.checkpoint.fingerprint.encode())
-    fields = [_VERSION, VERSION, recipe.state(), task.options.seed, task.language, repr(until)]
+    fields = [_VERSION, VERSION, recipe.state(), task.options.seed, task.language, until]
     digest.update(json.dumps(fields, sort_keys=True, default=str).encode())
     for rows in (train, held):
         for i in rows.tolist():
