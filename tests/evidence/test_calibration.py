@@ -52,6 +52,17 @@ def test_two_classes_get_the_fit_of_logistic_regression(prior):
     assert sum(fitted.offsets) == pytest.approx(0, abs=1e-4)
 
 
+def test_offsets_that_gain_little_are_none():
+    """Of few items they would be noise: the order of an item's scores stays as it is."""
+    rng = np.random.default_rng(0)
+    for n in (6, 30, 300):
+        target = Target("multiclass", np.arange(n) % 3, ("a", "b", "c"))
+        scores = rng.normal(size=(n, 3)) + 0.3 * target.encoded()
+        fitted = Calibration.fit("multiclass", scores, target)
+        assert fitted.offsets == (0.0, 0.0, 0.0)
+        np.testing.assert_array_equal(fitted.probabilities(scores).argmax(1), scores.argmax(1))
+
+
 def test_the_offsets_of_many_classes_are_the_optimum():
     scores, target = logits("multiclass", 300, 2.0)
     scores += np.array([0.0, 2.0, -1.0, 4.0])  # what a temperature cannot mend
@@ -59,7 +70,7 @@ def test_the_offsets_of_many_classes_are_the_optimum():
     smooth = np.where(target.encoded() == 1, 1 - 1 / 302, 1 / 302 / 3)
 
     def loss(at):
-        return -(smooth * log_softmax(at[0] * scores + at[1:], axis=1)).sum() + 0.15 * at[1:] @ at[1:]
+        return -(smooth * log_softmax(at[0] * scores + at[1:], axis=1)).sum() + 0.5 * at[1:] @ at[1:]
 
     best = minimize(loss, [0.5, 0.0, 0.0, 0.0, 0.0])
     assert (fitted.slope, *fitted.offsets) == pytest.approx(best.x, abs=2e-3)

@@ -1,8 +1,8 @@
 """`headstart fit --task transcribe`: does a recogniser hear this speech better when its decoder is moved on it?
 
 The untouched recogniser is the baseline, and is saved first. Then it is tuned in folds: a fold's clips are heard by a
-decoder that learned from the others, read off where the trainings of the other folds are best. Where the paired interval
-of the gain clears zero, one more training on everything ships; else nothing moves.
+decoder that learned from the others, read off where the trainings of the other folds are best. Where the paired
+interval of the gain clears zero, one more training on everything ships; else nothing moves.
 """
 
 from __future__ import annotations
