@@ -11,6 +11,7 @@ import pytest
 from headstart.adapt.base import Reading
 from headstart.data.splits import holdout
 from headstart.errors import EngineError
+from headstart.evidence.calibration import Calibration
 from headstart.evidence.metrics import item_scores
 from headstart.features.blocks import Features
 from headstart.heads.ridge import Ridge
@@ -86,7 +87,8 @@ def test_a_point_is_a_plain_fit_on_the_draw(split):
         rows = [one.rows for one in draws if one.size == size]
         assert len(scores) == len(rows)
         for got, own in zip(scores, rows, strict=True):
-            plain = Ridge().fit(x[own], target.take(own)).scores(x[test])
+            fitted, learned = Ridge().fit(x[own], target.take(own)), target.take(own)
+            plain = Calibration.fit("multiclass", fitted.loo_scores, learned).probabilities(fitted.scores(x[test]))
             np.testing.assert_array_equal(got, plain.argmax(axis=1) == target.y[test])
 
 

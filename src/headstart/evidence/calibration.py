@@ -2,8 +2,8 @@
 
 Exclusive classes: temperature scaling with a bias a class (Guo et al. 2017; Alexandari, Kundaje & Shrikumar 2020),
 p = softmax(slope * scores + offsets), slope = 1 / temperature. Scores of a regression on 0 and 1 are far from log odds
-where classes are rare, and no temperature mends that. Offsets have a Gaussian prior around 0, and are 0 where they do
-not gain a unit of log likelihood each (Akaike 1974): of few items they are noise.
+where classes are rare, and no temperature mends that. A Gaussian prior keeps the offsets near 0 where the items do not
+ask for them; they are rounded, so that what the optimiser leaves of a zero does not decide where scores say nothing.
 Many labels: Platt scaling (Platt 1999), p = sigmoid(slope * score + offset), one pair for all labels, because a rare
 label has too few positives for its own. Regression: the scores are the predictions; the residuals' spread is kept.
 
@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 
 _STEPS = 100
 _PRIOR = 1.0  # one over the variance of a class's offset, in log odds
+_DIGITS = 3  # of offsets, in log odds
 _RANGE = 1e6  # the slope is sought within this factor of one over the scores' scale
 
 
@@ -173,18 +174,12 @@ def _fit_classes(scores: Floats, target: Target, weights: Floats) -> Calibration
         value += 0.5 * _PRIOR * float(at[1:] @ at[1:])
         return value / n, gradient / n
 
-    def least(start: Floats, offset: float | None) -> Any:
-        """The optimum with offsets between `offset` and its negative."""
-        bounds: Any = [(1.0 / _RANGE, _RANGE)] + [(offset, None if offset is None else -offset)] * classes
-        options: Any = {"maxiter": _STEPS, "ftol": 1e-12, "gtol": 1e-8}
-        return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-
-    plain = least(np.concatenate([[1.0], np.zeros(classes)]), 0.0)
-    found = least(plain.x, None)
-    if n * (plain.fun - found.fun) <= classes - 1:
-        found = plain
-    slope, offsets = float(found.x[0]) / scale, tuple(map(float, found.x[1:]))
-    return Calibration(target.task, slope=slope, floor=floor, doubt=doubt, offsets=offsets)
+    start = np.concatenate([[1.0], np.zeros(classes)])
+    bounds: Any = [(1.0 / _RANGE, _RANGE)] + [(None, None)] * classes
+    options: Any = {"maxiter": _STEPS, "ftol": 1e-12, "gtol": 1e-8}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    offsets = tuple(round(float(offset), _DIGITS) + 0.0 for offset in found[1:])
+    return Calibration(target.task, slope=float(found[0]) / scale, floor=floor, doubt=doubt, offsets=offsets)
 
 
 def _fit_labels(scores: Floats, target: Target, weights: Floats) -> Calibration:
