@@ -135,6 +135,11 @@ def test_an_interruption_is_said_after_the_report(
     assert err == "headstart: interrupted: the best model so far was kept; the same command goes on from there\n"
 
 
+def test_optimism_that_rounds_to_nothing_is_not_shown() -> None:
+    assert any("flatters the chosen by 0.4 points" in line for line in module.describe(report()))
+    assert not any("flatters" in line for line in module.describe(report() | {"optimism": 0.0004}))
+
+
 def test_moved_weights_and_fewer_folds_are_shown() -> None:
     made = report() | {"folds": 5}
     for one in made["candidates"]:

@@ -87,6 +87,7 @@ def test_saving_again_gives_the_same_bytes(saved, tmp_path):
         lambda card: card["head"]["settings"].update(outputs=10**12),
         lambda card: card["calibration"].update(task="multilabel"),
         lambda card: card["calibration"].update(slope=10**400),
+        lambda card: card["calibration"].update(offsets=[0.1] * 7),
     ],
 )
 def test_a_card_that_is_not_one_is_refused(saved, tmp_path, change):

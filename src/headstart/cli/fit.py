@@ -128,10 +128,10 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
     """The report of a fit as lines for people."""
     yield from skipped_line(report.get("skipped") or [])
     yield from _candidates(report)
-    if report.get("optimism"):
+    points = f"{100 * (report.get('optimism') or 0.0):.1f}"
+    if points != "0.0":
         honest = metric(report.get("metric", "accuracy"), report.get("estimate"))
-        points = 100 * report["optimism"]
-        yield f"choosing among these flatters the chosen by {points:.1f} points; without that: {honest}"
+        yield f"choosing among these flatters the chosen by {points} points; without that: {honest}"
     yield report["verdict"]["text"]
     if report.get("moved"):
         yield _moved(report["moved"])

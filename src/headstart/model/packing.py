@@ -119,6 +119,8 @@ def load(path: str | Path) -> Model:
         with damage("its calibration"):
             calibration = Calibration.restore(dict(card.calibration))
             _agree(card, {"task": calibration.task}, "calibration")
+            if calibration.offsets:
+                _agree(card, {"outputs": len(calibration.offsets)}, "calibration")
         origin = Origin(Path(path))
     return Model(card, report, origin, views, head, calibration, (folder,))
 
