@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from headstart.errors import SourceError
 from headstart.features import texts
@@ -56,6 +56,34 @@ def test_what_cannot_be_read_has_a_reason(tokenizer_file: Path, monkeypatch: pyt
     assert list(good) == [1, 4, 2]
     monkeypatch.setattr(texts, "MAX_CHARACTERS", 5)
     assert [len(ids) for ids in tokenise(["w0 w1 w2 w3"], tokenizer, HOW)] == [4]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        [normalizers.Replace("a", "a" * 1000)],
+        [normalizers.Replace("a", "aa")] * 20,
+        [normalizers.Sequence([normalizers.Replace("a", "aaaa")] * 2)] * 2,
+        [normalizers.Prepend("a" * 100)],
+    ],
+    ids=["long", "often", "nested", "before"],
+)
+def test_a_tokenizer_that_multiplies_its_text_is_refused(
+    tokenizer_file: Path, tmp_path: Path, hostile: list[normalizers.Normalizer]
+) -> None:
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), *hostile])
+    tokenizer.save(str(tmp_path / "hostile.json"))
+    with pytest.raises(SourceError, match="times as long"):
+        load_tokenizer(tmp_path / "hostile.json", HOW)
+
+
+def test_usual_normalizers_are_taken(tokenizer_file: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    usual = [normalizers.BertNormalizer(), normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    tokenizer.normalizer = normalizers.Sequence([*usual, normalizers.Replace("``", '"')])
+    tokenizer.save(str(tmp_path / "usual.json"))
+    load_tokenizer(tmp_path / "usual.json", HOW)
 
 
 def test_no_tokenizer(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +24,15 @@ EXACT, ROUND = 32, 8
 MAX_TEXTS, MAX_TOKENS = 64, 4096
 # What lies beyond could only matter to a model of very many tokens; tokenising it all would take memory without bound.
 MAX_CHARACTERS = 1_000_000
+# A tokenizer that could make a text longer by more than this is refused: it would fill the memory.
+MAX_GROWTH = 64
 
 
 def load_tokenizer(path: Path, how: TextInput) -> Tokenizer:
     """The tokenizer in a `tokenizers` JSON file, cutting at `how.max_tokens`, never padding.
 
     Raises:
-        SourceError: the file is missing or is no tokenizer.
+        SourceError: the file is missing or is no tokenizer, or one that makes texts far longer.
     """
     from tokenizers import Tokenizer
 
@@ -37,9 +41,21 @@ def load_tokenizer(path: Path, how: TextInput) -> Tokenizer:
     except Exception as error:  # the library raises bare Exceptions
         reason = " ".join(str(error).split())
         raise SourceError(f"{path} is not a tokenizer ({reason}); export the source again") from None
+    normalizer = tokenizer.normalizer
+    if normalizer is not None and (growth := _growth(json.loads(normalizer.__getstate__()))) > MAX_GROWTH:
+        raise SourceError(
+            f"{path} makes texts {growth} times as long, {MAX_GROWTH} times at most is taken: hostile file?"
+        )
     tokenizer.no_padding()
     tokenizer.enable_truncation(how.max_tokens)
     return tokenizer
+
+
+def _growth(normalizer: dict[str, Any]) -> int:
+    """How many times as long a text may become, at most, by what is put in place of its characters."""
+    parts = [normalizer.get("prepend", ""), normalizer.get("content", "")]
+    own = max(1, *(len(part) for part in parts if isinstance(part, str)))
+    return own * math.prod(_growth(one) for one in normalizer.get("normalizers", ()))
 
 
 def tokenise(texts: Sequence[str], tokenizer: Tokenizer, how: TextInput) -> list[Ids | str]:
