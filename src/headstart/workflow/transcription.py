@@ -169,8 +169,8 @@ def _task(spoken: Transcripts, options: TranscriptionOptions, progress: Progress
     states = States(recogniser, spoken.paths, progress)
     usable = np.array([i for i in range(len(spoken)) if i not in states.reasons], np.int64)
     if not len(usable):
-        first = next(iter(states.reasons.items()))
-        raise DataError(f"none of the {len(spoken)} clips can be used: {spoken.ids[first[0]]}: {first[1]}")
+        first = min(states.reasons)
+        raise DataError(f"none of the {len(spoken)} clips can be used: {spoken.ids[first]}: {states.reasons[first]}")
     language = options.language or _language(recogniser, states, usable)
     notes = []
     if options.language is None and checkpoint.multilingual:
@@ -182,7 +182,7 @@ def _task(spoken: Transcripts, options: TranscriptionOptions, progress: Progress
     reasons = states.reasons | examples.reasons
     kept = np.array([i for i in usable.tolist() if i not in reasons], np.int64)
     if not len(kept):
-        raise DataError(f"none of the {len(spoken)} clips can be used: {next(iter(reasons.values()))}")
+        raise DataError(f"none of the {len(spoken)} clips can be used: {reasons[min(reasons)]}")
     lost = tuple(Skipped(spoken.ids[i], reasons[i]) for i in sorted(reasons))
     left = replace(spoken.take(kept), skipped=(*spoken.skipped, *lost))
     return Task(left, kept, checkpoint, language, states, options, progress, notes=notes)
