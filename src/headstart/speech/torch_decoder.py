@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # its usual name
 
-from headstart.speech.checkpoint import Checkpoint, Weights
+from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.dimensions import EMBEDDINGS, Dimensions
 
 _SIDE = "decoder/"
@@ -65,11 +65,6 @@ class TorchDecoder(nn.Module):  # type: ignore[misc]
         """
         own = {torch_name(name): value for name, value in weights.items() if name.startswith(_SIDE)}
         self.load_state_dict(own, assign=True)
-
-    def weights(self) -> Weights:
-        """All weights of the decoder, float32, under CTranslate2's names."""
-        names = {torch_name(name): name for name in self.shape.shapes() if name.startswith(_SIDE)}
-        return {names[key]: value.detach().cpu().numpy() for key, value in self.state_dict().items()}
 
 
 class Layer(nn.Module):  # type: ignore[misc]
