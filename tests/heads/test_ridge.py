@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from headstart.heads.eigenbasis import floor_weights
+from headstart.heads.loo import RidgePath, leave_out
 from headstart.heads.moments import mean_eigenvalue
 from headstart.heads.ridge import ABSENT, PENALTIES, Ridge
 from headstart.heads.scaling import Scaling
@@ -114,6 +116,37 @@ def test_the_grid_is_scored_as_one_by_one_and_the_best_wins(n, d):
     assert Ridge().fit(x, target).settings["penalty"] == PENALTIES[int(np.argmin(errors))]
     single = Ridge().fit(x.astype(np.float32), target).settings["penalty"]
     assert errors[PENALTIES.index(single)] <= (1 + 1e-4) * min(errors)  # equal but for rounding
+
+
+@pytest.mark.parametrize(("dtype", "n", "d", "tolerance"), [
+    (np.float64, 80, 10, 1e-9), (np.float64, 30, 60, 1e-9), (np.float32, 30, 60, 3e-6), (np.float32, 80, 10, 1e-3),
+])  # fmt: skip
+def test_the_error_of_every_penalty_equals_refits(dtype, n, d, tolerance):
+    rng = np.random.default_rng(8)
+    x, target = made(rng, n, d, "multiclass")
+    x, w = x.astype(dtype), rng.uniform(0.2, 3, n)
+    path = RidgePath.of(x, target.encoded(), floor_weights(w))
+    errors = leave_out(path, np.asarray(PENALTIES) * path.basis.mean).errors
+    for penalty, error in zip(PENALTIES[::5], errors[::5], strict=True):
+        y = target.encoded()
+        left = np.stack([_without(x, y, w, penalty, i) for i in range(n)])
+        np.testing.assert_allclose(error, w @ np.square(left - y).sum(axis=1), rtol=tolerance)
+
+
+def _without(x, y, w, relative, i):
+    scaling = Scaling.fit(x, w)
+    z = scaling.apply(x.astype(float), np.float64)
+    penalty = relative * mean_eigenvalue(float((w[:, None] * z**2).sum()), *x.shape)
+    kept = np.arange(len(x)) != i
+    return refit(z[kept], y[kept], w[kept], penalty, z[i])
+
+
+def test_in_the_dual_left_out_scores_of_single_precision_features_are_exact():
+    rng = np.random.default_rng(9)
+    x, target = made(rng, 60, 200, "multiclass")
+    x = x.astype(np.float32)
+    expected, _ = brute_force(x, target, np.ones(60), np.arange(60), 1e-3)
+    np.testing.assert_allclose(Ridge((1e-3,)).fit(x, target).loo_scores, expected, atol=1e-10)
 
 
 def test_a_memory_map_is_read_in_chunks(tmp_path, monkeypatch):

@@ -30,6 +30,9 @@ BINS = 63
 _FEW = 500
 # Trees in all, cells of the training matrix, and cells scanned by all trees together.
 _TREES, _CELLS, _SCANNED = 1_000, 6_000_000, 4_000_000_000
+# Cells from which threads share a tree. Below it they wait for one another at each of many short loops, and a hundred
+# times as long where another process has one of the cores.
+_SPLIT = 1_000_000
 
 
 class BoostedTrees:
@@ -122,6 +125,7 @@ def _grow(
     seed: int,
 ) -> Trees:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
     if target.exclusive:
         share = np.bincount(target.y.astype(np.int64), weights)
@@ -142,10 +146,11 @@ def _grow(
         early_stopping=False,
         random_state=seed,
     )
-    if np.ptp(weights) == 0:
-        return Trees.of(model.fit(x, target.y), columns)
-    # Mean weight one: the penalty on leaves is relative to it.
-    return Trees.of(model.fit(_levelled(x), target.y, sample_weight=weights / weights.mean()), columns)
+    with threadpool_limits(1 if x.size < _SPLIT else None, user_api="openmp"):
+        if np.ptp(weights) == 0:
+            return Trees.of(model.fit(x, target.y), columns)
+        # Mean weight one: the penalty on leaves is relative to it.
+        return Trees.of(model.fit(_levelled(x), target.y, sample_weight=weights / weights.mean()), columns)
 
 
 def _levelled(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -33,7 +34,7 @@ Array = NDArray[np.float64]
 # A weight below this share of the largest counts as this share: an item of weight zero then has its residuals like
 # any other, and moves the fit by less than rounding does.
 WEIGHT_FLOOR = 1e-10
-# Above this size eigh uses SciPy's driver that needs no workspace of twice the matrix; below, NumPy's, which is faster.
+# Above this size eigh uses the driver that needs no workspace of twice the matrix; below, the faster one.
 LOW_MEMORY_SIZE = 3000
 # Heads that iterate over the rows hold at most this many values of them (256 MB in float32), and past it drop the
 # directions of least variance.
@@ -91,10 +92,8 @@ def decompose(a: Array) -> tuple[Array, Array]:
 
     Only its lower triangle is read; it may be overwritten.
     """
-    if len(a) <= LOW_MEMORY_SIZE:
-        values, vectors = np.linalg.eigh(a)
-    else:
-        values, vectors = eigh(a, driver="evr", overwrite_a=True, check_finite=False)
+    driver: Literal["evd", "evr"] = "evd" if len(a) <= LOW_MEMORY_SIZE else "evr"
+    values, vectors = eigh(a, driver=driver, overwrite_a=True, check_finite=False)
     return np.maximum(values, 0.0), vectors
 
 
@@ -136,7 +135,7 @@ class Dual(Eigenbasis):
         """
         d = x.shape[1]
         nothing = Scaling(np.zeros(d), np.ones(d))
-        return cls._of(x, nothing, kernel, weights, len(x))
+        return cls._of(x, nothing, kernel.T, weights, len(x))  # symmetric; LAPACK takes Fortran's order uncopied
 
     @classmethod
     def _of(cls, x: Floats, scaling: Scaling, kernel: Array, weights: Array, d: int) -> Dual:
@@ -165,12 +164,10 @@ class Dual(Eigenbasis):
         dual = np.sqrt(self.weights)[:, None] * dual
         out = np.empty((self.x.shape[1], dual.shape[1]))
         for columns in chunks(self.x.shape[1], 8 * len(self.x)):
-            out[columns] = _scaled_columns(self.x, self.scaling, columns).T @ dual
+            centred = self.x[:, columns] - self.scaling.center[columns]
+            out[columns] = (dual.T @ centred).T
+        out *= self.scaling.factor[:, None]
         return out
-
-
-def _scaled_columns(x: Floats, scaling: Scaling, columns: slice) -> Array:
-    return (x[:, columns] - scaling.center[columns]) * scaling.factor[columns]
 
 
 def _kernel(x: Floats, scaling: Scaling, root: Array) -> Array:
@@ -178,7 +175,8 @@ def _kernel(x: Floats, scaling: Scaling, root: Array) -> Array:
     n = len(x)
     kernel = np.zeros((n, n), order="F")
     for columns in chunks(x.shape[1], 8 * n):
-        block = _scaled_columns(x, scaling, columns)  # (n, m)
+        block = x[:, columns] - scaling.center[columns]  # (n, m)
+        block *= scaling.factor[columns]
         block *= root[:, None]
         kernel = dsyrk(1.0, block.T, trans=True, lower=True, beta=1.0, c=kernel, overwrite_c=True)
     return kernel

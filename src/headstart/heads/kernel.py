@@ -127,7 +127,8 @@ class Kernel:
         some = _some(given, seed)
         part = items[some].astype(np.float32)
         distances = list(_distances(part, part, blocks))
-        typical = np.array([max(float(np.median(_above(block))), _NEAREST) for block in distances])
+        above = ~np.tri(len(some), dtype=bool)
+        typical = np.array([max(float(np.median(block[above])), _NEAREST) for block in distances])
         among = None if groups is None or len(np.unique(groups[some])) < 2 else groups[some]
         tried = (
             (self._path(items[some], _kernel(distances, width * typical), y[some], floored[some], among), width)
@@ -140,7 +141,7 @@ class Kernel:
             found = self._path(items, kernel, y, floored, groups)
         present = present_classes(target, given)
         bias = np.where(present, found.bias, ABSENT)
-        loo = left_out_scores(found.path, found.penalty, found.gap, groups)
+        loo = left_out_scores(found.path, found.solved, found.penalty, found.gap, groups)
         loo[~present_without(target, given, groups)] = ABSENT
         settings = {
             "task": target.task,
@@ -191,9 +192,11 @@ class Kernel:
         absolute = np.asarray(self.penalties) * path.basis.mean
         left = leave_out(path, absolute, groups)
         best = left.best
-        weight = root[:, None] * path.dual(absolute[best])
+        solved = path.solve(absolute[best])
+        weight = root[:, None] * solved
         bias = path.y_mean - means @ weight
-        return _Path(path, best, float(absolute[best]), float(left.errors[best]), left.gaps[:, best], weight, bias)
+        error, gap = float(left.errors[best]), left.gaps[:, best]
+        return _Path(path, best, float(absolute[best]), solved, error, gap, weight, bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +205,7 @@ class _Path:
 
     Attributes:
         best, penalty: its position in the grid, and its penalty.
+        solved: (n, C) its coefficients on the weighted items.
         error: its left-out squared error; gap: (n,) 1 - h of its hat matrix.
         weight: (n, C) what multiplies the kernel with each item; bias: (C,) what is added.
     """
@@ -209,6 +213,7 @@ class _Path:
     path: RidgePath
     best: int
     penalty: float
+    solved: Array
     error: float
     gap: Array
     weight: Array
@@ -225,38 +230,44 @@ def _some(weights: Array, seed: int) -> NDArray[np.int64]:
 
 def _units(x: Floats, center: Array, blocks: tuple[int, ...]) -> NDArray[np.float16]:
     """(m, d) rows centred, each block at unit length; a block at the mean stays zero."""
-    z = x.astype(np.float64) - center
+    z = x - center
     z[np.abs(z) <= CONSTANT * np.abs(center)] = 0.0  # rounding of a column that does not vary
     out = np.empty(z.shape, np.float16)
-    start = 0
-    for width in blocks:
-        part = z[:, start : start + width]
-        largest = np.maximum(np.abs(part).max(axis=1, keepdims=True), np.finfo(float).tiny)
-        part = part / largest  # squares of huge and tiny numbers would overflow and vanish
-        out[:, start : start + width] = part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 0.5)
-        start += width
+    for part, unit in zip(_blocks(z, blocks), _blocks(out, blocks), strict=True):
+        largest = np.maximum(part.max(axis=1), -part.min(axis=1))
+        part /= np.maximum(largest, np.finfo(float).tiny)[:, None]  # huge squares would overflow, tiny ones vanish
+        length = np.sqrt(np.einsum("ij,ij->i", part, part))
+        np.divide(part, np.maximum(length, 0.5)[:, None], out=unit, casting="same_kind")
     return out
+
+
+def _blocks(x: NDArray[Any], blocks: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    """(m, width) views of the blocks of x (m, d)."""
+    ends = np.cumsum(blocks)
+    return (x[:, end - width : end] for end, width in zip(ends, blocks, strict=True))
 
 
 def _distances(
     a: NDArray[np.float32], b: NDArray[np.float32], blocks: tuple[int, ...]
 ) -> Iterator[NDArray[np.float32]]:
     """For each block (m, n) 1 - cosine of rows of unit length."""
-    ends = np.cumsum(blocks)
-    return (1.0 - a[:, end - width : end] @ b[:, end - width : end].T for end, width in zip(ends, blocks, strict=True))
-
-
-def _above(square: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What lies above the diagonal."""
-    return square[np.triu_indices(len(square), 1)]
+    for left, right in zip(_blocks(a, blocks), _blocks(b, blocks), strict=True):
+        cosines = left @ right.T
+        yield np.subtract(1.0, cosines, out=cosines)
 
 
 def _kernel(distances: Iterable[NDArray[np.float32]], widths: Array) -> Array:
     """(m, n) float64 mean over blocks of exp(-distance / width)."""
-    return np.asarray(
-        sum(np.exp(block * np.float32(-1 / w)).astype(np.float64) for block, w in zip(distances, widths, strict=True))
-        / len(widths)
-    )
+    total = np.zeros(())
+    for block, width in zip(distances, widths, strict=True):
+        power = block * np.float32(-1 / width)
+        np.exp(power, out=power)
+        if total.ndim:
+            total += power
+        else:
+            total = power.astype(np.float64)
+    total /= len(widths)
+    return total
 
 
 def _link(scores: Array, task: Task) -> Array:

@@ -33,6 +33,8 @@ Array = NDArray[np.float64]
 
 # 1 - h_i is positive; below this it is rounding.
 GAP_FLOOR = 1e-9
+# What of `shrink` is rounding, in eps, where nothing cancels: squared errors move by less than 1e-6 of themselves.
+DUAL_TOLERANCE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,24 +99,21 @@ class RidgePath:
         """(m, C) D^1/2 (y - mean y) of some items."""
         return np.sqrt(self.basis.weights[index])[:, None] * (self.y[index] - self.y_mean)
 
-    def weight(self, penalty: float) -> Array:
-        """(d, C) float64 the fit's coefficients on the scaled features."""
-        if isinstance(self.basis, Dual):
-            return self.basis.combine(self.dual(penalty))
-        return self.basis.to_features(self.signal / (self.basis.values + penalty)[:, None])
-
-    def dual(self, penalty: float) -> Array:
-        """(n, C) float64 the fit's coefficients on the weighted items; of a dual basis."""
+    def solve(self, penalty: float) -> Array:
+        """The fit's coefficients: in the dual (n, C) on the weighted items, else (d, C) on the scaled features."""
         return np.asarray(self.basis.vectors @ (self.signal / (self.basis.values + penalty)[:, None]))
 
-    def residuals(self, penalty: float) -> Array:
-        """(n, C) float64 weighted in-sample residuals r."""
+    def weight(self, solved: Array) -> Array:
+        """(d, C) float64 the coefficients on the scaled features of the fit that `solve` gave."""
+        return self.basis.combine(solved) if isinstance(self.basis, Dual) else solved
+
+    def residuals(self, solved: Array, penalty: float) -> Array:
+        """(n, C) float64 weighted in-sample residuals r of the fit that `solve` gave."""
         if isinstance(self.basis, Dual):
-            return self.basis.vectors @ (self.shrink(np.array([penalty])) * self.signal)
-        weight = self.weight(penalty)
+            return penalty * solved
         out = np.empty_like(self.y)
-        for rows in chunks(len(self.y), 16 * len(weight)):
-            fit = self.basis.scaling.apply(self.basis.x[rows], np.float64) @ weight
+        for rows in chunks(len(self.y), 16 * len(solved)):
+            fit = self.basis.scaling.apply(self.basis.x[rows], np.float64) @ solved
             out[rows] = self.centred(rows) - np.sqrt(self.basis.weights[rows])[:, None] * fit
         return out
 
@@ -146,18 +145,24 @@ def leave_out(path: RidgePath, penalties: Array, groups: NDArray[np.int64] | Non
     errors = np.zeros(len(penalties))
     gaps = np.ones((len(path.y), len(penalties)))
     if alone.any():
-        for rows, residuals, gap in _each_item(path, penalties):
+        for rows, squared, gap in _each_item(path, penalties):
             gaps[rows] = gap
-            squared = np.einsum("mlc,mlc->ml", residuals, residuals, dtype=np.float64)
             errors += alone[rows] @ (squared / np.square(gap))
     for group in shared:
         errors += np.square(_group(path, penalties, group)).sum(axis=(1, 2))
     return LeftOut(errors, gaps)
 
 
-def left_out_scores(path: RidgePath, penalty: float, gap: Array, groups: NDArray[np.int64] | None = None) -> Array:
-    """(n, C) each item's score from the fit without it, or without its group; gap (n,) is 1 - h_i."""
-    residuals = path.residuals(penalty) / gap[:, None]
+def left_out_scores(
+    path: RidgePath, solved: Array, penalty: float, gap: Array, groups: NDArray[np.int64] | None = None
+) -> Array:
+    """(n, C) each item's score from the fit without it, or without its group.
+
+    Args:
+        solved: the fit on all items, of `path.solve(penalty)`.
+        gap: (n,) 1 - h_i.
+    """
+    residuals = path.residuals(solved, penalty) / gap[:, None]
     for group in [] if groups is None else group_rows(groups):
         if len(group) > 1:
             residuals[group] = _group(path, np.array([penalty]), group)[0]
@@ -165,34 +170,41 @@ def left_out_scores(path: RidgePath, penalty: float, gap: Array, groups: NDArray
 
 
 def _each_item(path: RidgePath, penalties: Array) -> Iterator[tuple[slice, Floats, Array]]:
-    """Chunks of rows with their residuals r (m, L, C) and gaps 1 - h (m, L)."""
+    """Chunks of rows with their squared residuals |r|^2 (m, L), summed over outputs, and gaps 1 - h (m, L)."""
     dtype = working_dtype(path.basis.x)
     shrink = path.shrink(penalties)
-    inner, outer = _compress(shrink, dtype)  # (r, q), (q, L)
+    tolerance = np.finfo(dtype).eps * (0.5 if path.offset else DUAL_TOLERANCE)
+    inner, outer = (part.astype(dtype) for part in _compress(shrink, tolerance))  # (r, q), (q, L)
     r, n_outputs = path.signal.shape
-    tall = (inner[:, :, None] * path.signal[:, None, :]).reshape(r, -1).astype(dtype)  # (r, q C)
+    tall = (inner[:, :, None] * path.signal.astype(dtype)[:, None, :]).reshape(r, -1)  # (r, q C)
+    pairs = (outer[:, None] * outer).reshape(-1, len(penalties))  # (q q, L)
     share = np.square(path.intercept)
-    for rows in chunks(len(path.y), 4 * (len(penalties) + len(outer)) * n_outputs + 16 * r):
+    for rows in chunks(len(path.y), 4 * (len(penalties) + len(outer)) * n_outputs + 20 * r):
         factors = path.factors(rows, dtype)  # (m, r)
         terms = (factors @ tall).reshape(len(factors), -1, n_outputs)  # (m, q, C)
-        residuals = np.matmul(outer.T.astype(dtype), terms)  # (m, L, C)
-        gap = np.square(factors) @ shrink.astype(dtype)
+        # What residuals are divided by is float64 where that costs no product.
+        squares = np.square(factors if path.offset else path.factors(rows, np.float64))  # (m, r)
+        gap = squares @ shrink.astype(squares.dtype)
         if path.offset:
+            residuals = np.matmul(outer.T, terms)  # (m, L, C)
             residuals += path.centred(rows)[:, None].astype(dtype)
+            squared = np.einsum("mlc,mlc->ml", residuals, residuals, dtype=np.float64)
             gap = (1.0 - share[rows, None]) + gap
-        yield rows, residuals, np.maximum(gap.astype(np.float64), GAP_FLOOR)
+        else:  # nothing cancels: |sum_q outer_q terms_q|^2 from the terms' inner products, which are fewer
+            squared = np.matmul(terms, terms.transpose(0, 2, 1)).reshape(len(terms), -1) @ pairs
+        yield rows, squared, np.maximum(gap.astype(np.float64), GAP_FLOOR)
 
 
-def _compress(shrink: Array, dtype: DTypeLike) -> tuple[Array, Array]:
-    """Factors (r, q), (q, L) of shrink (r, L), equal to it up to the rounding of `dtype`.
+def _compress(shrink: Array, tolerance: float) -> tuple[Array, Array]:
+    """Factors (r, q), (q, L) of shrink (r, L), equal to it but for singular values below a share of the largest.
 
     Functions 1 / (value + penalty) of many penalties nearly span few dimensions: the singular values of a Cauchy
-    matrix fall exponentially. With 41 penalties in float32 q is about 15, so the products with the items' rows
-    cost a third. Columns are brought to one size first, for each penalty to keep its own relative precision.
+    matrix fall exponentially. With 41 penalties in float32 q is about 20, so the products with the items' rows
+    cost half. Columns are brought to one size first, for each penalty to keep its own relative precision.
     """
     size = np.linalg.norm(shrink, axis=0)
     u, values, vt = np.linalg.svd(shrink / size, full_matrices=False)
-    keep = values > 0.5 * np.finfo(dtype).eps * values[0]
+    keep = values > tolerance * values[0]
     return u[:, keep] * values[keep], vt[keep] * size
 
 

@@ -73,11 +73,12 @@ class Ridge:
         left = leave_out(path, absolute, groups)
         best = left.best
         penalty = float(absolute[best])
-        loo = left_out_scores(path, penalty, left.gaps[:, best], groups)
+        solved = path.solve(penalty)
+        loo = left_out_scores(path, solved, penalty, left.gaps[:, best], groups)
         bias = path.y_mean.copy()
         bias[~present_classes(target, given)] = ABSENT
         loo[~present_without(target, given, groups)] = ABSENT
-        fitted = LinearMap.fold(path.weight(penalty), bias, path.basis.scaling)
+        fitted = LinearMap.fold(path.weight(solved), bias, path.basis.scaling)
         return FittedLinear("ridge", fitted, {"penalty": self.penalties[best]}, loo)
 
     def restore(self, state: HeadState) -> FittedLinear:

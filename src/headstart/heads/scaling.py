@@ -80,7 +80,8 @@ class Scaling:
         variance = np.zeros(x.shape[1])
         with np.errstate(over="ignore"):
             for rows in chunks(len(x), 8 * x.shape[1]):
-                variance += weights[rows] @ np.square(x[rows] - center)
+                centred = x[rows] - center
+                variance += weights[rows] @ np.square(centred, out=centred)
         return cls.from_variance(center, variance / weights.sum())
 
     def times(self, emphasis: NDArray[np.float64]) -> Scaling:
