@@ -33,7 +33,7 @@ from headstart.speech.opening import open_checkpoint
 from headstart.speech.recogniser import Recogniser
 from headstart.speech.transcript import Unreadable
 from headstart.workflow.transcription import BEAM, ENGLISH, OTHERS, transcribe
-from headstart.workflow.transcription_options import TranscriptionOptions
+from headstart.workflow.transcription_options import STRATEGIES, TranscriptionOptions
 
 VOICES = {
     "en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June", "it": "it_IT_m_Carlo",
@@ -86,7 +86,7 @@ def errors(checkpoint: Checkpoint, given: list[Prompt], language: str) -> Errors
     return count_errors([one.text for one in given], texts, language)
 
 
-def tuned(given: list[Prompt], language: str, source: str, seed: int) -> tuple[Checkpoint, dict]:
+def tuned(given: list[Prompt], language: str, source: str, strategy: str, seed: int) -> tuple[Checkpoint, dict]:
     """What a fit on these prompts ships, and its report."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "prompts.csv"
@@ -95,7 +95,7 @@ def tuned(given: list[Prompt], language: str, source: str, seed: int) -> tuple[C
             rows.writerow(("path", "text"))
             rows.writerows((one.path.resolve(), one.text) for one in given)
         out = Path(folder) / "tuned.headstart"
-        options = TranscriptionOptions(out=out, source=source, language=language, seed=seed)
+        options = TranscriptionOptions(out=out, source=source, language=language, strategy=strategy, seed=seed)
         report = transcribe(table, options).report
         return read_checkpoint(out), report
 
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--language", choices=VOICES, default="en")
     parser.add_argument("--minutes", type=float, nargs="+", default=[2, 5, 10, 20])
     parser.add_argument("--source")
+    parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0])
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.prompts is None:
@@ -119,7 +120,7 @@ def main() -> None:
     for minutes in args.minutes:
         given = filled(rest, minutes, args.seed)
         started = time.perf_counter()
-        checkpoint, report = tuned(given, args.language, source, args.seed)
+        checkpoint, report = tuned(given, args.language, source, args.strategy, args.seed)
         seconds = time.perf_counter() - started
         after = errors(checkpoint, held, args.language)
         gain = after.gain_over(untouched)

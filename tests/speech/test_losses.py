@@ -20,7 +20,7 @@ pytest.importorskip("ctranslate2")
 
 from headstart.adapt.device import Device  # noqa: E402
 from headstart.speech import vocabulary_loss  # noqa: E402
-from headstart.speech.lora import add_lora  # noqa: E402
+from headstart.speech.lora import Lora  # noqa: E402
 from headstart.speech.losses import Losses  # noqa: E402
 from headstart.speech.torch_decoder import TorchDecoder  # noqa: E402
 
@@ -36,7 +36,7 @@ def examples(small: Checkpoint, clips: list[Path]) -> Examples:
 @pytest.fixture
 def decoder(small: Checkpoint) -> TorchDecoder:
     made = TorchDecoder(small)
-    add_lora(made, 4)
+    Lora(4).begin(made)
     generator = torch.Generator().manual_seed(0)
     for parameter in made.parameters():
         if parameter.requires_grad:

@@ -24,9 +24,13 @@ pytest.importorskip("ctranslate2")
 from headstart.adapt import checkpoint  # noqa: E402
 from headstart.adapt.checkpoint import Shelf  # noqa: E402
 from headstart.adapt.settings import Settings  # noqa: E402
+from headstart.speech.last_stages import LastStages  # noqa: E402
+from headstart.speech.lora import Lora  # noqa: E402
 from headstart.speech.losses import Losses  # noqa: E402
+from headstart.speech.moves import Moves  # noqa: E402
+from headstart.speech.recipe import Recipe  # noqa: E402
 from headstart.speech.torch_decoder import TorchDecoder, torch_name  # noqa: E402
-from headstart.speech.tuning import Point, Recipe, least, tune  # noqa: E402
+from headstart.speech.tuning import Point, least, tune  # noqa: E402
 
 TEXTS = ("One.", "Two!", "three", "Four?", "five", "six", "seven", "eight", "nine", "ten", "Élan", "zwölf")
 
@@ -37,8 +41,14 @@ def own_weights(decoder: TorchDecoder, small: Checkpoint) -> dict[str, np.ndarra
     return {name: own[torch_name(name)].numpy() for name in small.weights if name.startswith("decoder/")}
 
 
-RECIPE = Recipe(Settings(epochs=3, batch=4, rate=1e-2, bf16=False), rank=4)
+WAYS: dict[str, Moves] = {"lora": Lora(4), "last-stages": LastStages()}
 END = Point(3, 1.0)
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Each strategy."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -140,28 +150,43 @@ def test_a_text_too_long_is_named(small: Checkpoint, clips: list[Path]) -> None:
     assert "cut it into sentences" in examples.reasons[0]
 
 
-def trained(small: Checkpoint, examples: Examples, folder: Path, **given):
+def trained(small: Checkpoint, examples: Examples, folder: Path, way: str = "lora", **given):
     train, held = np.arange(9), np.arange(9, 12)
     options = {"seed": 1, "progress": SILENT} | given
-    return tune(small, examples, train, held, RECIPE, Shelf(folder, "k"), **options)
+    recipe = Recipe(Settings(epochs=3, batch=4, rate=1e-2, bf16=False), WAYS[way])
+    return tune(small, examples, train, held, recipe, Shelf(folder, "k"), **options)
 
 
-def test_training_lowers_the_loss_of_what_it_learns(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+def test_training_lowers_the_loss_of_what_it_learns(
+    small: Checkpoint, examples: Examples, tmp_path: Path, way: str
+) -> None:
     rows = np.arange(12)
-    recipe = Recipe(Settings(epochs=15, batch=6, rate=2e-2, bf16=False), rank=4)
+    recipe = Recipe(Settings(epochs=15, batch=6, rate=2e-2, bf16=False), WAYS[way])
     tuned = tune(small, examples, rows, rows, recipe, Shelf(tmp_path, "k"), seed=0, progress=SILENT)
     assert tuned.losses[Point(15, 1.0)] < 0.7 * tuned.losses[Point(0, 0.0)]
     assert tuned.losses[Point(15, 1.0)] == min(tuned.losses.values())
 
 
+def moves(way: str, name: str) -> bool:
+    """Whether a strategy moves a weight: spelled out, for a decoder of two layers."""
+    if way == "lora":
+        maps = ("self_attention/linear_0", "self_attention/linear_1", "/attention/linear_0", "/attention/linear_2")
+        return name.startswith("decoder/layer_") and name.endswith(
+            tuple(f"{one}/weight" for one in (*maps, "ffn/linear_0", "ffn/linear_1"))
+        )
+    of_keys = ("decoder/layer_1/self_attention/linear_0/bias", "decoder/layer_1/attention/linear_1/bias")
+    return name.startswith(("decoder/layer_1/", "decoder/layer_norm/")) and name not in of_keys
+
+
 @pytest.mark.parametrize("point", [Point(1, 1.0), Point(3, 0.5), Point(3, 1.0)])
-def test_the_weights_are_those_of_the_point(small: Checkpoint, examples: Examples, tmp_path: Path, point) -> None:
-    tuned = trained(small, examples, tmp_path)
+def test_the_weights_are_those_of_the_point(
+    small: Checkpoint, examples: Examples, tmp_path: Path, point: Point, way: str
+) -> None:
+    tuned = trained(small, examples, tmp_path, way)
     weights = tuned.weights(point)
     moved = {name for name, array in weights.items() if (array != small.weights[name].astype(np.float32)).any()}
     assert moved
-    assert moved == set(weights)
-    assert all(name.endswith("/weight") and "/attention/linear_1" not in name for name in moved)
+    assert moved == set(weights) == {name for name in small.weights if moves(way, name)}
     decoder = TorchDecoder(small)
     decoder.put({n: torch.from_numpy(np.array(w)) for n, w in {**own_weights(decoder, small), **weights}.items()})
     held = examples.batch(np.arange(9, 12))
@@ -172,18 +197,21 @@ def test_the_weights_are_those_of_the_point(small: Checkpoint, examples: Example
     assert float(loss) == pytest.approx(tuned.losses[point], rel=1e-3)
 
 
-def test_half_of_the_way_back(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
-    tuned = trained(small, examples, tmp_path, until=2)
-    assert list(tuned.products) == [2]
+def test_half_of_the_way_back(small: Checkpoint, examples: Examples, tmp_path: Path, way: str) -> None:
+    tuned = trained(small, examples, tmp_path, way, until=2)
+    assert list(tuned.ends) == [2]
     whole, half = (tuned.weights(Point(2, blend)) for blend in (1.0, 0.5))
     name = "decoder/layer_1/ffn/linear_0/weight"
     source = small.weights[name].astype(np.float32)
     np.testing.assert_allclose(half[name] - source, 0.5 * (whole[name] - source), atol=1e-6)
 
 
-def test_to_stop_at_an_epoch_is_to_have_passed_it(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
+def test_to_stop_at_an_epoch_is_to_have_passed_it(
+    small: Checkpoint, examples: Examples, tmp_path: Path, way: str
+) -> None:
     """What the folds choose at an epoch in the middle is what a training on everything is stopped at."""
-    passed, stopped = trained(small, examples, tmp_path / "a"), trained(small, examples, tmp_path / "b", until=2)
+    passed = trained(small, examples, tmp_path / "a", way)
+    stopped = trained(small, examples, tmp_path / "b", way, until=2)
     name = "decoder/layer_1/ffn/linear_0/weight"
     point = Point(2, 1.0)
     np.testing.assert_array_equal(passed.weights(point)[name], stopped.weights(point)[name])
@@ -198,10 +226,10 @@ def test_the_same_seed_gives_the_same_weights(small: Checkpoint, examples: Examp
 
 
 def test_a_killed_training_goes_on_where_it_was(
-    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.setattr(checkpoint, "_PATIENCE", 0.0)  # however fast the machine is, the end of an epoch is kept
-    undisturbed = trained(small, examples, tmp_path / "a")
+    undisturbed = trained(small, examples, tmp_path / "a", way)
 
     class Killed(BaseException):
         pass
@@ -221,7 +249,7 @@ def test_a_killed_training_goes_on_where_it_was(
             return nullcontext(Bar())
 
     with pytest.raises(Killed):
-        trained(small, examples, tmp_path / "b", progress=Progress())
+        trained(small, examples, tmp_path / "b", way, progress=Progress())
     assert list((tmp_path / "b").iterdir())
     shutil.copytree(tmp_path / "b", tmp_path / "kept")
     seen = []
@@ -236,7 +264,7 @@ def test_a_killed_training_goes_on_where_it_was(
 
             return nullcontext(Counting())
 
-    resumed = trained(small, examples, tmp_path / "b", progress=Watch())
+    resumed = trained(small, examples, tmp_path / "b", way, progress=Watch())
     assert seen[0][1]
     assert sum(steps for steps, cached in seen if not cached) == 18  # two of three epochs of nine clips
     assert resumed.losses == undisturbed.losses

@@ -23,8 +23,11 @@ soundfile = pytest.importorskip("soundfile")
 from headstart.adapt.settings import Settings  # noqa: E402
 from headstart.cli.main import main  # noqa: E402
 from headstart.speech.artefact import read  # noqa: E402
+from headstart.speech.last_stages import LastStages  # noqa: E402
+from headstart.speech.lora import Lora  # noqa: E402
 from headstart.speech.losses import Losses  # noqa: E402
-from headstart.speech.tuning import Recipe  # noqa: E402
+from headstart.speech.moves import Moves  # noqa: E402
+from headstart.speech.recipe import RECIPES, Recipe  # noqa: E402
 from headstart.workflow import transcription  # noqa: E402
 from headstart.workflow.transcription import transcribe  # noqa: E402
 from headstart.workflow.transcription_options import TranscriptionOptions  # noqa: E402
@@ -37,7 +40,9 @@ fixtures = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(fixtures)
 
 WORD = "yes"
-RECIPE = Recipe(Settings(epochs=25, batch=8, rate=2e-2, bf16=False), rank=8)
+SETTINGS = Settings(epochs=25, batch=8, rate=2e-2, bf16=False)
+RECIPE = Recipe(SETTINGS, Lora(8))
+LAST = ("decoder/layer_1/", "decoder/layer_norm/")
 
 
 @pytest.fixture(scope="module")
@@ -60,28 +65,32 @@ def small_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcription, "open_checkpoint", lambda _: fixtures.make_checkpoint())
 
 
-def test_tuning_that_pays_ships(calls: Path, tmp_path: Path) -> None:
-    out = tmp_path / "calls.headstart"
-    result = transcribe(calls, TranscriptionOptions(out=out, language="en"), recipe=RECIPE)
+@pytest.mark.parametrize(("moves", "parts"), [(Lora(8), ("decoder/layer_",)), (LastStages(), LAST)])
+def test_tuning_that_pays_ships(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: Moves, parts: tuple[str, ...]
+) -> None:
+    out, strategy = tmp_path / "calls.headstart", moves.name
+    monkeypatch.setitem(RECIPES, strategy, Recipe(SETTINGS, moves))
+    result = transcribe(calls, TranscriptionOptions(out=out, language="en", strategy=strategy))
     report = result.report
     untouched, tuned = (one["metrics"]["word_error_rate"] for one in report["candidates"])
     assert tuned["value"] < 0.5 * untouched["value"]
     assert report["verdict"]["transfer_helps"]
     assert report["verdict"]["gain"]["low"] > 0
-    assert report["chosen"] == {"source": "small", "strategy": "lora"}
+    assert report["chosen"] == {"source": "small", "strategy": strategy}
     assert report["words"]["improved"] > 20
     saved = read(out)
-    assert saved.card.strategy == "lora"
+    assert saved.card.strategy == strategy
     source = fixtures.make_checkpoint()
     moved = {name for name, w in saved.checkpoint.weights.items() if (w != source.weights[name]).any()}
     assert moved
-    assert all(name.startswith("decoder/layer_") for name in moved)
+    assert all(name.startswith(parts) for name in moved)
     assert saved.report["verdict"] == report["verdict"]
 
 
 def test_tuning_that_does_not_pay_moves_nothing(calls: Path, tmp_path: Path) -> None:
     out = tmp_path / "calls.headstart"
-    nothing = Recipe(Settings(epochs=1, batch=8, rate=1e-9, bf16=False), rank=2)
+    nothing = Recipe(Settings(epochs=1, batch=8, rate=1e-9, bf16=False), Lora(2))
     report = transcribe(calls, TranscriptionOptions(out=out, language="en"), recipe=nothing).report
     assert not report["verdict"]["transfer_helps"]
     assert report["chosen"]["strategy"] == "untouched"
@@ -159,7 +168,7 @@ def test_what_went_wrong_in_a_training_stands_in_the_report(
         return total(self, batch, smoothing) * (float("nan") if len(calls_made) == 3 else 1.0)
 
     monkeypatch.setattr(Losses, "_sum", spoiled)
-    one = Recipe(Settings(epochs=1, batch=8, rate=1e-3, bf16=False), rank=2)
+    one = Recipe(Settings(epochs=1, batch=8, rate=1e-3, bf16=False), Lora(2))
     options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", seed=11)
     notes = transcribe(calls, options, recipe=one).report["notes"]
     assert [note for note in notes if note.startswith("fold 1 of 3: the loss was not a number in epoch 1: went back")]
@@ -216,6 +225,11 @@ def test_the_command(calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "add --task transcribe" in capsys.readouterr().err
     assert main([*base, "--balance"]) == 2
     assert "--balance" in capsys.readouterr().err
+    assert main([*base, "--strategy", "full"]) == 2
+    assert "--strategy full: a recogniser's decoder is moved by lora or last-stages" in capsys.readouterr().err
+    assert main([*base, "--strategy", "lora", "--strategy", "last-stages"]) == 2
+    assert "--strategy was given 2 times" in capsys.readouterr().err
+    assert main([*base, "--strategy", "last-stages"]) == 0
 
 
 def test_a_language_that_the_recogniser_does_not_know(calls: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from headstart.cli.tables import points, seconds, size, skipped_line, table
 from headstart.errors import OptionError
 
 # Options of other tasks, with what they are when they are not given.
-_OTHERS: dict[str, Any] = {"strategy": [], "modality": None, "time": None, "balance": False, "no_cache": False}
+_OTHERS: dict[str, Any] = {"modality": None, "time": None, "balance": False, "no_cache": False}
 
 
 def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
@@ -27,8 +27,10 @@ def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
     odd = [f"--{name.replace('_', '-')}" for name, usual in _OTHERS.items() if getattr(args, name) != usual]
     if odd:
         raise OptionError(f"{', '.join(odd)}: of no meaning with --task transcribe; leave it out")
-    if len(args.source) > 1:
-        raise OptionError(f"--source was given {len(args.source)} times; --task transcribe takes one recogniser")
+    for name, given in (("source", args.source), ("strategy", args.strategy)):
+        if len(given) > 1:
+            raise OptionError(f"--{name} was given {len(given)} times; --task transcribe takes one")
+    strategy = {"strategy": args.strategy[0]} if args.strategy else {}
     options = TranscriptionOptions(
         out=args.out or default_out(args.data),
         source=args.source[0] if args.source else None,
@@ -38,6 +40,7 @@ def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
         label=args.label,
         group=args.group,
         seed=args.seed,
+        **strategy,
     )
     progress = out.progress()
     result = transcribe(args.data, options, progress)

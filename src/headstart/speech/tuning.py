@@ -1,15 +1,15 @@
-"""Moving a recogniser's decoder: LoRA on frozen encoder states, read after every epoch on other clips.
+"""Moving a recogniser's decoder on frozen encoder states, read after every epoch on other clips.
 
-What was learned (see `lora`) is read at several blends with the source's weights, w = w_source + blend B A (WiSE-FT,
-Wortsman et al. 2022, arXiv 2109.01903). A kill resumes from the last checkpoint, a loss that is no number goes back to
-the last good state with a lower rate.
+What was learned (see `moves`) is read at several blends with the source's weights, w_source + blend (w - w_source)
+(WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). A kill resumes from the last checkpoint, a loss that is no number
+goes back to the last good state with a lower rate.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,37 +21,19 @@ from headstart.adapt.batches import Batches
 from headstart.adapt.checkpoint import Shelf
 from headstart.adapt.device import Device, own_randomness
 from headstart.adapt.optimiser import Optimiser
-from headstart.adapt.settings import Settings
 from headstart.adapt.standing import SNAPSHOT, Track
 from headstart.errors import EngineError
 from headstart.progress import Progress
 from headstart.speech.checkpoint import Checkpoint, Weights
 from headstart.speech.examples import Examples
-from headstart.speech.lora import add_lora, deltas, scaled
 from headstart.speech.losses import Losses
+from headstart.speech.moves import Moves
+from headstart.speech.recipe import Recipe
 from headstart.speech.torch_decoder import TorchDecoder
 
 Rows = NDArray[np.int64]
 BLENDS = (0.5, 1.0)
 STAMPED = 0.5  # share of the clips that are learned between timestamps, which long recordings are cut by
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a recogniser is tuned.
-
-    Attributes:
-        settings: the numbers of the training. Labels are not smoothed: over a vocabulary of 50,000 that drowns what a
-            few minutes teach (40 Spanish clips, base, loss of 25 others: 0.79 untouched, 0.56 smoothed, 0.47 not).
-        rank: of the products B A.
-    """
-
-    settings: Settings = field(default_factory=lambda: Settings(epochs=8, batch=16, rate=1e-3, smoothing=0.0))
-    rank: int = 16
-
-    def state(self) -> dict[str, Any]:
-        """As JSON has it, to tell trainings apart."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -68,14 +50,16 @@ class Tuned:
 
     Attributes:
         source: the checkpoint it started from.
-        products: those after each epoch that was asked for: see `lora.deltas`.
+        moves: what of it trained.
+        ends: the parameters that trained, after each epoch that was asked for: see `Moves.deltas`.
         losses: of the clips that were only read, a token, at each point; (0, 0) is the source.
         notes: what went wrong on the way, and what was done.
         finished: False where a deadline ended it.
     """
 
     source: Checkpoint
-    products: dict[int, Weights]
+    moves: Moves
+    ends: dict[int, Weights]
     losses: dict[Point, float]
     notes: tuple[str, ...] = ()
     finished: bool = True
@@ -83,7 +67,7 @@ class Tuned:
     def weights(self, point: Point) -> Weights:
         """Of the decoder that moved, float32, under CTranslate2's names."""
         own, blend = self.source.weights, np.float32(point.blend)
-        moved = deltas(self.products[point.epoch])
+        moved = self.moves.deltas(own, self.ends[point.epoch])
         return {name: own[name].astype(np.float32) + blend * delta for name, delta in moved.items()}
 
 
@@ -95,7 +79,7 @@ def tune(
 
     Args:
         held: examples that are only read, after every epoch; none where there are none.
-        until: the epoch to stop after, of those that the recipe has; None for the last, with products of every one.
+        until: the epoch to stop after, of those that the recipe has; None for the last, with the ends of every one.
         shelf: where the training is kept between runs.
         deadline: `time.perf_counter()` after which no step is begun.
 
@@ -117,10 +101,10 @@ class _Training:
         self, checkpoint: Checkpoint, examples: Examples, train: Rows, held: Rows, recipe: Recipe, shelf: Shelf, *,
         seed: int, progress: Progress,
     ) -> None:  # fmt: skip
-        self._train, self._held, self._settings = train, held, recipe.settings
+        self._train, self._held, self._settings, self._moves = train, held, recipe.settings, recipe.moves
         device = Device(recipe.settings.bf16)
         self._checkpoint, self._decoder = checkpoint, TorchDecoder(checkpoint)
-        add_lora(self._decoder, recipe.rank)
+        self._moves.begin(self._decoder)
         self._decoder.to(device.torch)
         self._optimiser = Optimiser(self._decoder, _depths(self._decoder), recipe.settings)
         self._ends: dict[int, dict[str, Tensor]] = {}
@@ -142,11 +126,11 @@ class _Training:
         finished = True
         while finished and self._standing.step < wanted[-1] * self._batches.per_epoch:
             finished = self._epoch(deadline, bar)
-        products: dict[int, Weights] = {
+        ends: dict[int, Weights] = {
             epoch: {name: value.float().cpu().numpy() for name, value in end.items()}
             for epoch, end in self._ends.items()
         }
-        return Tuned(self._checkpoint, products, self._losses, tuple(self._standing.notes), finished)
+        return Tuned(self._checkpoint, self._moves, ends, self._losses, tuple(self._standing.notes), finished)
 
     def _epoch(self, deadline: float | None, bar: Any) -> bool:
         """The rest of the epoch in which the training stands; False where the deadline ended it."""
@@ -193,7 +177,7 @@ class _Training:
             return True
         found = []
         for point in points:
-            with scaled(self._decoder, point.blend):
+            with self._moves.scaled(self._decoder, self._checkpoint.weights, point.blend):
                 found.append(self._lost.mean(self._held))
         if not np.isfinite(found).all():
             return False
@@ -204,7 +188,7 @@ class _Training:
         self._track.keep(bytes=self._lost.bytes)
 
     def _changing(self) -> dict[str, Tensor]:
-        """What training changes: the products, and copies of them at the ends of epochs."""
+        """What training changes: the parameters that train, and copies of them at the ends of epochs."""
         ends = {f"{epoch}/{name}": value for epoch, end in self._ends.items() for name, value in end.items()}
         return self._optimiser.parameters | ends
 

@@ -34,7 +34,7 @@ from headstart.workflow.transcription_report import Heard, build_report
 from headstart.workflow.transcription_shipping import Shipping
 
 if TYPE_CHECKING:
-    from headstart.speech.tuning import Recipe
+    from headstart.speech.recipe import Recipe
 
 _T = TypeVar("_T")
 ENGLISH, OTHERS = "whisper_tiny_en", "whisper_base"
@@ -85,7 +85,7 @@ def transcribe(
 
     Args:
         data: as for `read_transcripts`.
-        recipe: how to train; by default `tuning.Recipe()`.
+        recipe: how to train; by default that of the strategy.
 
     Raises:
         InputError: the data, an option or the source cannot be used.
@@ -122,9 +122,10 @@ def transcribe(
 
 def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, recipe: Recipe | None) -> FitResult:
     """Tune in folds; where that pays, on everything."""
-    from headstart.speech.tuning import Recipe
+    from headstart.speech.recipe import RECIPES
 
-    recipe = recipe or Recipe()
+    recipe = recipe or RECIPES[task.options.strategy]
+    strategy = recipe.moves.name
     everything = np.arange(len(task.spoken))
     started = time.perf_counter()
     deadline = None if task.options.budget is None else clock.start + task.options.budget
@@ -133,7 +134,7 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
     clock.lap("tune")
     if found is None:
         return shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
-    heard = [*heard, Heard("lora", task.errors(everything, found.texts), time.perf_counter() - started)]
+    heard = [*heard, Heard(strategy, task.errors(everything, found.texts), time.perf_counter() - started)]
     report = build_report(task, heard, everything, found.points)
     if not report["verdict"]["transfer_helps"]:
         return shipping.ship(task.checkpoint, report)
@@ -142,7 +143,7 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
     clock.lap("fit")
     if final is None:
         return shipping.ship(task.checkpoint, build_report(task, heard, everything, found.points, moved=False))
-    return shipping.ship(final, report, strategy="lora")
+    return shipping.ship(final, report, strategy)
 
 
 def _tried(task: Task, train: Callable[[], _T | None], late: str) -> _T | None:

@@ -19,7 +19,8 @@ from headstart.speech.examples import Examples
 from headstart.tasks import Target
 
 if TYPE_CHECKING:
-    from headstart.speech.tuning import Point, Recipe, Tuned
+    from headstart.speech.recipe import Recipe
+    from headstart.speech.tuning import Point, Tuned
     from headstart.workflow.transcription import Task
 
 Rows = NDArray[np.int64]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.errors import OptionError
 from headstart.workflow.options import FitOptions
+
+STRATEGIES = ("lora", "last-stages")
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class TranscriptionOptions:
         out: where to write the artefact; None keeps it in a temporary file.
         source: a recogniser, by name or reference; None for tiny.en where the language is English, else base.
         language: of all clips, "en"; None to find it out.
+        strategy: how its decoder is moved, one of STRATEGIES.
         budget: seconds for the whole fit.
         input, label, group: the table's columns of paths, transcripts and groups.
     """
@@ -23,6 +27,7 @@ class TranscriptionOptions:
     out: Path | None = None
     source: str | None = None
     language: str | None = None
+    strategy: str = "lora"
     budget: float | None = None
     input: str | None = None
     label: str | None = None
@@ -31,3 +36,7 @@ class TranscriptionOptions:
 
     def __post_init__(self) -> None:
         FitOptions(out=self.out, budget=self.budget, seed=self.seed)  # the same rules
+        if self.strategy not in STRATEGIES:
+            raise OptionError(
+                f"--strategy {self.strategy}: a recogniser's decoder is moved by {' or '.join(STRATEGIES)}; name one"
+            )
