@@ -15,9 +15,11 @@ from headstart.engines.memory import Choice
 from headstart.features import files
 from headstart.features.described import describe_files
 from headstart.features.embed import embed
+from headstart.features.encoder import Encoder
 from headstart.features.readers import READERS
 from headstart.features.sound_baseline import describe
 from headstart.features.sound_facts import beside_facts, facts
+from headstart.features.sound_reader import SoundReader
 from headstart.fronts import prepare
 from headstart.sources.base import SoundInput, Source, Tap
 
@@ -144,3 +146,16 @@ def test_failures_have_reasons_and_the_others_go_on(source, clips, tmp_path):
     assert not got.matrix[[3, 5, 7]].any()
     assert got.matrix[[9, 11]].any(axis=1).all()
     assert facts(got.described).rates[[9, 11]].tolist() == [44_100, 44_100]
+
+
+@pytest.mark.parametrize(("held", "order"), [(1 << 21, "seen seen seen run run run"), (0, "seen run " * 3)])
+def test_a_few_clips_are_prepared_then_run_as_far_as_memory_allows(source, clips, monkeypatch, held, order):
+    done: list[str] = []
+    see, outputs = SoundReader.see, Encoder.outputs
+    monkeypatch.setattr("headstart.features.stream._HELD", held)
+    monkeypatch.setattr(SoundReader, "see", lambda *a, **k: done.append("seen") or see(*a, **k))
+    monkeypatch.setattr(Encoder, "outputs", lambda *a: done.append("run") or outputs(*a))
+    short = [path for path in clips if sf.info(path).duration <= HOW.seconds][:3]
+    found = embed(short, source, choice=choice(1))
+    assert done == order.split()
+    np.testing.assert_allclose(found.matrix, [expected(path) for path in short], rtol=3e-3, atol=3e-3)

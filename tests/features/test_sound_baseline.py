@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,31 @@ def test_any_length_gives_finite_columns(t):
         assert got.shape == (len(names()),)
         assert np.isfinite(got).all()
     assert len(set(names())) == len(names())
+
+
+@pytest.mark.parametrize("t", [400, 559, 560, 30_000])
+def test_crossings_are_counted_in_each_frame(t):
+    samples = np.random.default_rng(0).normal(size=t).astype(np.float32)
+    counts = [sum(a * b < 0 for a, b in pairwise(samples[at : at + 400])) for at in range(0, t - 399, 160)]
+    found = named(samples)
+    assert found["zero crossings.mean"] == pytest.approx(np.mean(counts) / 399, rel=1e-5)
+    assert found["zero crossings.std"] == pytest.approx(np.std(counts) / 399, rel=1e-4, abs=1e-7)
+
+
+def test_shapes_by_their_formulas():
+    """One frame of noise, bin by bin."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 400)
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    power = np.abs(np.fft.fft(samples * taper, 512)[:257]) ** 2 + 1e-10
+    kilohertz = np.arange(257) * 16 / 512
+    centroid = (kilohertz * power).sum() / power.sum()
+    found = named(samples)
+    assert found["centroid.mean"] == pytest.approx(centroid, rel=1e-4)
+    assert found["bandwidth.mean"] == pytest.approx(
+        np.sqrt(((kilohertz - centroid) ** 2 * power).sum() / power.sum()), rel=1e-4
+    )
+    reached = next(k for k in range(257) if power[: k + 1].sum() >= 0.85 * power.sum())
+    assert found["rolloff.mean"] == pytest.approx(kilohertz[reached])
+    assert found["flatness.mean"] == pytest.approx(
+        10 * np.mean(np.log10(power)) - 10 * np.log10(power.mean()), rel=1e-3
+    )

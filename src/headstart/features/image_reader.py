@@ -31,7 +31,7 @@ class ImageReader:
         assert how is None or isinstance(how, ImageInput)
         views = look(data, how, thumbnail=described)
         values = None if views.pixels is None or how is None else normalise(views.pixels, how)
-        return Seen(values, views.thumbnail)
+        return Seen(values, views.thumbnail, 0 if values is None else values.nbytes)
 
     def rows(self, encoder: Encoder, values: Sequence[Any]) -> NDArray[np.float16]:
         return encoder.rows({"image": values[0][None] if len(values) == 1 else np.stack(values)})

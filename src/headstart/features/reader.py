@@ -19,10 +19,12 @@ class Seen(NamedTuple):
     Attributes:
         values: prepared for the graph, in the reader's own form.
         look: what `Reader.describe` takes.
+        size: bytes of the values.
     """
 
     values: Any = None
     look: Any = None
+    size: int = 0
 
 
 class Reader(Protocol):

@@ -66,7 +66,8 @@ def mfcc(bands: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def deltas(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """(k, n) slopes over five frames, of (k, n): sum_j j (c[t + j] - c[t - j]) / (2 sum_j j^2), ends repeated."""
-    padded = np.pad(values, ((0, 0), (2, 2)), mode="edge")
+    first, last = values[:, :1], values[:, -1:]
+    padded = np.concatenate([first, first, values, last, last], axis=1)
     near, far = padded[:, 3:-1] - padded[:, 1:-3], padded[:, 4:] - padded[:, :-4]
     return np.asarray((near + 2 * far) / 10, np.float32)
 
@@ -76,25 +77,37 @@ def _analysed(samples: Samples) -> tuple[NDArray[np.float32], NDArray[np.float32
     taper, filters = hann(_LENGTH), mel.slaney(RATE, _SIZE, _BANDS)
     bands, shapes = [], []
     for part in chunks(frames(samples, _LENGTH, _HOP)):
-        crossings = np.count_nonzero(part[:, 1:] * part[:, :-1] < 0, axis=1) / (_LENGTH - 1)
         part *= taper
         power = powers(part, _SIZE)
-        bands.append(_decibels(filters @ power))
-        shapes.append(np.stack([crossings, *_shapes(power)]).astype(np.float32))
-    return np.concatenate(bands, axis=1), np.concatenate(shapes, axis=1)
+        bands.append(_decibels(filters @ power.T))
+        shapes.append(_shapes(power))
+    spectral = np.concatenate(shapes, axis=1)
+    return np.concatenate(bands, axis=1), np.concatenate([_crossings(samples)[None], spectral])
 
 
-def _shapes(power: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Five rows of (n,), of (bins, n): centroid, bandwidth, rolloff (kHz), flatness and level (decibels)."""
-    kilohertz = (np.arange(len(power)) * (RATE / _SIZE / 1000)).astype(np.float32)[:, None]
+def _crossings(samples: Samples) -> NDArray[np.float32]:
+    """(n,) share of the neighbours in a frame between which the sign changes, of n frames."""
+    before = np.zeros(len(samples), np.int32)  # the changes up to each sample
+    np.cumsum(samples[1:] * samples[:-1] < 0, out=before[1:])
+    first = before[: len(samples) - _LENGTH + 1 : _HOP]
+    last = before[_LENGTH - 1 :: _HOP]
+    return np.asarray((last - first) / (_LENGTH - 1), np.float32)
+
+
+def _shapes(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(5, n), of (n, bins): centroid, bandwidth, rolloff (kHz), flatness and level (decibels)."""
+    bins = power.shape[1]
+    kilohertz = (np.arange(bins) * (RATE / _SIZE / 1000)).astype(np.float32)
     power = power + np.float32(_LEAST_POWER)
-    total = power.sum(axis=0)
-    centroid = (power * kilohertz).sum(axis=0) / total
-    bandwidth = np.sqrt((power * np.square(kilohertz - centroid)).sum(axis=0) / total)
-    reached = np.cumsum(power, axis=0) < np.float32(_ROLLOFF) * total
-    rolloff = np.count_nonzero(reached, axis=0) * np.float32(RATE / _SIZE / 1000)
-    level = _decibels(total / len(power))
-    return [centroid, bandwidth, rolloff, _decibels(power).mean(axis=0) - level, level]
+    total = power.sum(axis=1)
+    centroid = np.einsum("nf,f->n", power, kilohertz) / total
+    off = kilohertz - centroid[:, None]
+    bandwidth = np.sqrt(np.einsum("nf,nf,nf->n", power, off, off) / total)
+    below = np.cumsum(power, axis=1) < np.float32(_ROLLOFF) * total[:, None]
+    rolloff = below.argmin(axis=1) * np.float32(RATE / _SIZE / 1000)
+    level = _decibels(total / bins)
+    flatness = np.float32(10) * np.log10(power).mean(axis=1) - level
+    return np.stack([centroid, bandwidth, rolloff, flatness, level])
 
 
 def _over_time(bands: NDArray[np.float32]) -> NDArray[np.float32]:
