@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from headstart.adapt.base import Job, Learned, Moved, Reading, Rows
 
-VERSION = 2  # raise it when the same settings would train otherwise
+VERSION = 3  # raise it when the same settings would train otherwise
 # A checkpoint is written when this many times its own writing time has passed since the last one.
 _PATIENCE = 20.0
 

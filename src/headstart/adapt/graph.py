@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.adapt import norms
+from headstart.adapt.fast_operations import operation_of
 from headstart.adapt.layers import Layer, fill, layer_of, uses_of, with_biases
 from headstart.engines.torch_graph import Step, on_host, steps, tensor_of
 from headstart.engines.torch_ops import OPERATIONS
@@ -50,7 +50,6 @@ class _Call(NamedTuple):
 
     layer: str  # name of a submodule, or empty
     function: Callable[..., Tensor] | None  # what runs where there is no layer
-    padding: tuple[int, ...]
     inputs: tuple[int, ...]
     output: int
     free: tuple[int, ...]
@@ -69,7 +68,11 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         outputs: the tensors that `forward` gives.
         held: initializer -> where its value lives, for every initializer that is a parameter here.
         roles: parameter of no layer -> what it does.
+        pads: layer -> what torch's pad adds to what it is given.
+        channels_first: maps are to lie in memory as (c, n, h, w), and not as (n, h, w, c).
     """
+
+    channels_first = False
 
     @classmethod
     def load(
@@ -113,6 +116,7 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         self.outputs = tuple(outputs)
         self.held: dict[str, Held] = {}
         self.roles: dict[str, Role] = {}
+        self.pads: dict[str, tuple[int, ...]] = {}
         self._readers = _readers(model)
         self._names: set[str] = set()
         self._host: list[tuple[int, Tensor]] = []
@@ -146,8 +150,7 @@ class GraphModule(nn.Module):  # type: ignore[misc]
                 fill(layer, weights)
             call = _Call(
                 layer=self._add(layer) if layer else "",
-                function=None if layer else _function(step, constants, plan, uses, self.outputs),
-                padding=layer.padding if layer else (),
+                function=None if layer else operation_of(step, constants),
                 inputs=tuple(place.get(name, 0) for name in read[i]),
                 output=place[step.output],
                 free=tuple(place[n] for n in set(read[i]) if n and last[n] == i and n not in self.outputs),
@@ -161,6 +164,8 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         weight = layer.holds["weight"]
         name = self._free_name(weight.removesuffix(".weight"))
         self.add_module(name, layer.module)
+        if layer.padding:
+            self.pads[name] = layer.padding
         for own, initializer in layer.holds.items():
             self.held[initializer] = Held(name, own, layer.transposed and own == "weight")
         return name
@@ -210,7 +215,7 @@ class GraphModule(nn.Module):  # type: ignore[misc]
             values[place] = self._prepared(feeds[name])
         device = next(self.parameters()).device
         modules = self._modules
-        for layer, function, padding, inputs, output, free, step in self._calls:
+        for layer, function, inputs, output, free, step in self._calls:
             arguments = [values[i] for i in inputs]
             for i in free:
                 values[i] = None
@@ -223,7 +228,8 @@ class GraphModule(nn.Module):  # type: ignore[misc]
                 (given,) = arguments
                 assert given is not None, "values are freed after their last use"
                 x = given.to(device)  # the index of an embedding may have been made on the CPU
-                x = modules[layer](functional.pad(x, padding) if padding else x)
+                pads = self.pads.get(layer)
+                x = modules[layer](functional.pad(x, pads) if pads else x)
                 norm = modules.get(layer + norms.SUFFIX)
                 values[output] = x if norm is None else norm(x)
         return {name: values[place] for name, place in self._results}
@@ -231,7 +237,11 @@ class GraphModule(nn.Module):  # type: ignore[misc]
     def _prepared(self, x: Tensor) -> Tensor:
         if x.is_floating_point():
             x = x.float()
-        return x.contiguous(memory_format=torch.channels_last) if self._four and x.ndim == 4 else x
+        if x.ndim != 4 or not self._four:
+            return x
+        if self.channels_first and torch.is_grad_enabled():  # as what trains has them
+            return x.transpose(0, 1).contiguous().transpose(0, 1)
+        return x.contiguous(memory_format=torch.channels_last)
 
     def depths(self, taps: Iterable[Tap]) -> dict[str, int]:
         """The depth of each parameter, by its name in `named_parameters`: that of the shallowest tap that needs it.
@@ -326,26 +336,6 @@ def _fold(
         arguments = [known[name] if name else None for name in step.inputs]
         known[step.output] = OPERATIONS[step.operator](step.attributes, *arguments)
     return left, known
-
-
-def _function(
-    step: Step, constants: Mapping[str, Tensor], plan: Sequence[Step], uses: Mapping[str, int], kept: Collection[str]
-) -> Callable[..., Tensor]:
-    """What runs a step that is no layer. A Clip between constants is one kernel, forwards and backwards."""
-    bounds = [constants.get(name) if name else None for name in (*step.inputs[1:], "", "")[:2]]
-    fixed = all(not name or name in constants for name in step.inputs[1:])
-    low, high = bounds
-    if step.operator != "Clip" or not fixed or low is None or high is None:
-        return partial(OPERATIONS[step.operator], step.attributes)
-    x = step.inputs[0]
-    convolved = any(other.output == x and other.operator == "Conv" for other in plan)
-    overwrite = convolved and uses[x] == 1 and x not in kept  # a convolution's gradient does not need its output
-    return partial(_clip, float(low), float(high), overwrite)
-
-
-def _clip(low: float, high: float, overwrite: bool, x: Tensor, *bounds: Any) -> Tensor:
-    """Clip to [low, high]; in place where nobody else sees the input."""
-    return functional.hardtanh(x, low, high, inplace=overwrite)
 
 
 def _readers(model: onnx.ModelProto) -> dict[str, frozenset[str]]:
