@@ -174,3 +174,63 @@ def test_image_paths(blobs, tmp_path, kind):
 def test_images_that_are_not_there_are_no_texts():
     with pytest.raises(DataError, match=r"no such file: .*0\.png"):
         HeadstartClassifier().fit([f"gone/{k}.png" for k in range(12)], NAMES)
+
+
+def _eight_groups(seed: int = 0):
+    """Features that tell the group, not the label; in each group both labels, at most of its items one of them."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(8), 10)
+    where = rng.normal(size=(8, 20))
+    y = np.where(rng.random(80) < 0.9, groups % 2, 1 - groups % 2)
+    return where[groups] + 0.01 * rng.normal(size=(80, 20)), y, groups
+
+
+@pytest.mark.parametrize("estimator", [HeadstartClassifier, HeadstartRegressor])
+def test_a_group_is_on_one_side_of_every_fold(monkeypatch, estimator):
+    from headstart.plan import race
+
+    seen = []
+
+    class Spy(race.Race):
+        def __init__(self, problem, *rest, **more):
+            seen.append(problem)
+            super().__init__(problem, *rest, **more)
+
+    monkeypatch.setattr(race, "Race", Spy)
+    x, y, groups = _eight_groups()
+    names = np.array([f"patient {g}" for g in groups], object)
+    names[groups == 3] = None  # those without one are one group
+    estimator(strategy="frozen-ridge").fit(x, y, groups=names)
+    (problem,) = seen
+    assert len(problem.folds) == 8
+    for fold in problem.folds:
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+    assert len(np.unique(np.column_stack([problem.groups, groups]), axis=0)) == 8
+
+
+def test_groups_make_probabilities_honest():
+    """Items of one group know one another: without groups, certainty that another group does not bear out."""
+    x, y, groups = _eight_groups()
+    others, truth, _ = _eight_groups(seed=1)
+    plain = HeadstartClassifier(strategy="frozen-knn").fit(x, y).predict_proba(others)
+    grouped = HeadstartClassifier(strategy="frozen-knn").fit(x, y, groups=groups).predict_proba(others)
+    rows = np.arange(len(truth))
+    assert -np.log(grouped[rows, truth]).mean() < -np.log(plain[rows, truth]).mean() - 0.1
+
+
+def test_groups_that_do_not_fit():
+    x, y, groups = _eight_groups()
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        HeadstartClassifier().fit(x, y, groups=groups[:-1])
+    with pytest.raises(DataError, match="cannot split 1 group"):
+        HeadstartClassifier().fit(x, y, groups=np.zeros(80))
+    with pytest.raises(DataError, match="in one group of what was given only"):
+        HeadstartClassifier().fit(x, y, groups=y)
+
+
+@bundled
+def test_texts_with_groups():
+    groups = [f"p{k % 4}" for k in range(12)]
+    fitted = HeadstartClassifier().fit(TEXTS, NAMES, groups=groups)
+    assert fitted.model_.report["groups"] == 4
+    assert HeadstartClassifier().fit(TEXTS, NAMES).model_.report["groups"] is None

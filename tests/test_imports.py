@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "headstart"
 
-FOUNDATION = ("errors", "tasks", "paths", "optional", "registry", "progress", "archive")
+FOUNDATION = ("errors", "tasks", "paths", "optional", "registry", "progress", "digits", "archive")
 # What each layer may import besides itself and the foundation. The order is that of ARCHITECTURE.md.
 ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(FOUNDATION, ()),

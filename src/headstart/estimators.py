@@ -20,10 +20,13 @@ from sklearn.utils.validation import (
 
 from headstart.data.dataset import FILES, Modality
 from headstart.data.looks import files_of
+from headstart.data.rows import group_codes
 from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
 from headstart.plan.views import ViewState
 from headstart.tasks import Target, Task
+
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +64,21 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         self.strategy = strategy
         self.seed = seed
 
-    def _fit_items(self, items: list[Any], y: NDArray[Any], task: str | None) -> None:
+    def _fit_items(self, items: list[Any], y: NDArray[Any], task: str | None, groups: Codes | None) -> None:
         import pandas as pd
 
         from headstart.interface import fit
 
         modality = _modality(items)
         given = [str(item) if modality in FILES else _text(item) for item in items]
+        columns = {"input": given, "label": y} | ({} if groups is None else {"group": groups})
         model = fit(
-            pd.DataFrame({"input": given, "label": y}),
+            pd.DataFrame(columns),
             source=() if self.source is None else self.source,
             strategy=() if self.strategy is None else self.strategy,
             input="input",
             label="label",
+            group=None if groups is None else "group",
             task=task,
             modality=modality,
             seed=self.seed,
@@ -81,17 +86,22 @@ class _Headstart(BaseEstimator):  # type: ignore[misc]
         self._forget()
         self.model_ = model
 
-    def _fit_array(self, x: NDArray[np.float64], target: Target) -> None:
+    def _fit_array(self, x: NDArray[np.float64], target: Target, groups: Codes | None) -> None:
         """Cross-fit every head on the given features, keep the one that the evidence chooses."""
-        from headstart.data.splits import folds
+        from headstart.data.split_notes import refuse_uncheckable
+        from headstart.data.splits import FOLDS, folds, usual_folds
         from headstart.evidence.selection import choose
         from headstart.plan.candidates import BLOCK_HEADS, frozen, frozen_heads
         from headstart.plan.crossfit import Problem
         from headstart.plan.race import Race
 
         given = () if self.strategy is None else (self.strategy,) if isinstance(self.strategy, str) else self.strategy
-        splits = folds(target, k=min(5, len(target)), seed=self.seed)
-        race = Race(Problem(target, splits, None, None, self.seed))
+        k = min(FOLDS, len(target))
+        if groups is not None:
+            refuse_uncheckable(target, groups, "what was given")
+            k = usual_folds(len(target), groups)
+        splits = folds(target, groups=groups, k=k, seed=self.seed)
+        race = Race(Problem(target, splits, groups, None, self.seed))
         view = ArrayView(x)
         heads = frozen_heads(tuple(given), target.task)
         # Given features are one block.
@@ -143,22 +153,28 @@ class HeadstartClassifier(ClassifierMixin, _Headstart):  # type: ignore[misc]
         array(['b'], dtype='<U1')
     """
 
-    def fit(self, X: Any, y: Any) -> HeadstartClassifier:
-        """Fit on X: (n, d) numbers, or n texts or paths; y: (n,) labels."""
+    def fit(self, X: Any, y: Any, groups: Any = None) -> HeadstartClassifier:
+        """Fit on X: (n, d) numbers, or n texts or paths; y: (n,) labels.
+
+        Args:
+            groups: (n,) of whatever kind: what shares one, as a patient's images do, is on one side of every fold.
+        """
         items = _items(X)
         if items is not None:
             y = _labels(items, y)
             check_classification_targets(y)
             self.classes_, codes = np.unique(y, return_inverse=True)
             self._need_two()
-            self._fit_items(items, _names(len(self.classes_))[codes], None if len(self.classes_) < 3 else "multiclass")
+            task = None if len(self.classes_) < 3 else "multiclass"
+            self._fit_items(items, _names(len(self.classes_))[codes], task, _codes(items, groups))
             return self
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         self._need_two()
-        task: Task = "binary" if len(self.classes_) == 2 else "multiclass"
-        self._fit_array(X, Target(task, codes.astype(np.int64), tuple(map(str, self.classes_))))
+        kind: Task = "binary" if len(self.classes_) == 2 else "multiclass"
+        target = Target(kind, codes.astype(np.int64), tuple(map(str, self.classes_)))
+        self._fit_array(X, target, _codes(X, groups))
         return self
 
     def _need_two(self) -> None:
@@ -180,16 +196,16 @@ class HeadstartClassifier(ClassifierMixin, _Headstart):  # type: ignore[misc]
 class HeadstartRegressor(RegressorMixin, _Headstart):  # type: ignore[misc]
     """A regressor on feature arrays, texts, or paths of images or sounds; parameters as HeadstartClassifier."""
 
-    def fit(self, X: Any, y: Any) -> HeadstartRegressor:
-        """Fit on X: (n, d) numbers, or n texts or paths; y: (n,) numbers."""
+    def fit(self, X: Any, y: Any, groups: Any = None) -> HeadstartRegressor:
+        """Fit on X: (n, d) numbers, or n texts or paths; y: (n,) numbers; groups as of HeadstartClassifier."""
         items = _items(X)
         if items is not None:
-            self._fit_items(items, _labels(items, y).astype(np.float64), "regression")
+            self._fit_items(items, _labels(items, y).astype(np.float64), "regression", _codes(items, groups))
             return self
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         if len(X) < 2:
             raise ValueError(f"This regressor needs at least 2 samples; got {len(X)} sample")
-        self._fit_array(X, Target("regression", y.astype(np.float64), ("y",)))
+        self._fit_array(X, Target("regression", y.astype(np.float64), ("y",)), _codes(X, groups))
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
@@ -220,6 +236,21 @@ def _labels(items: list[Any], y: Any) -> NDArray[Any]:
     check_consistent_length(items, y)
     assert_all_finite(y, input_name="y")
     return np.asarray(y)
+
+
+def _codes(items: Any, groups: Any) -> Codes | None:
+    """(n,) codes of the groups, those that are missing being one more; None without groups.
+
+    Raises:
+        ValueError: there are not as many as items.
+    """
+    if groups is None:
+        return None
+    from pandas import isna
+
+    given = column_or_1d(groups, warn=True)
+    check_consistent_length(items, given)
+    return group_codes([None if isna(one) else one for one in given.tolist()])[0]
 
 
 def _modality(items: list[Any]) -> Modality:

@@ -101,6 +101,11 @@ FAILURES: list[tuple[BaseException, int, str]] = [
         "headstart: internal error: ValueError: odd thing (set HEADSTART_DEBUG=1 for the traceback, please report)",
     ),
     (
+        ModuleNotFoundError("No module named 'onnx'", name="onnx.helper"),
+        2,
+        "headstart: error: the package onnx, which this needs, is not installed: pip install headstart",
+    ),
+    (
         SystemExit(3),
         1,
         "headstart: internal error: SystemExit: 3 (set HEADSTART_DEBUG=1 for the traceback, please report)",

@@ -109,3 +109,29 @@ def test_long_fields_are_read_and_the_limit_is_as_before(tmp_path) -> None:
     path.write_text(f"text,label\n{'x ' * 200_000},a\nshort,b\n")
     assert [len(text) for text in read(path, modality="text").items] == [400_000, 5]
     assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("first", ["Survey 2024,,\n", "Patient,,\n", ",Results,,\n"])
+def test_a_title_above_the_names_is_refused(tmp_path, first):
+    width = first.count(",") + 1
+    rows = ["text,label,note,more", *[f"words {k},{'ab'[k % 2]},n,m" for k in range(8)]]
+    path = tmp_path / "sheet.csv"
+    path.write_text(first + "\n".join(",".join(row.split(",")[:width]) for row in rows))
+    with pytest.raises(DataError, match=r"its first line names 1 of \d columns .*delete what stands above"):
+        load_table(path)
+
+
+def test_empty_columns_and_an_index_without_a_name_are_no_title(tmp_path):
+    path = tmp_path / "sheet.csv"
+    path.write_text(",text,label,,,\n" + "\n".join(f"{k},words {k},{'ab'[k % 2]},,," for k in range(8)))
+    assert read(path).target.classes == ("a", "b")
+
+
+def test_labels_that_differ_in_capitals_or_blanks_are_named(tmp_path):
+    path = tmp_path / "t.csv"
+    labels = ["drink", "Drink", "train", "iced  tea", "iced tea"]
+    path.write_text("text,label\n" + "\n".join(f"words {k},{labels[k % 5]}" for k in range(15)))
+    found = read(path)
+    assert "'Drink' and 'drink', 'iced  tea' and 'iced tea'" in "\n".join(found.notes)
+    path.write_text("text,label\n" + "\n".join(f"words {k},{'ab'[k % 2]}" for k in range(15)))
+    assert "differ in capitals" not in "\n".join(read(path).notes)

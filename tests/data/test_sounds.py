@@ -116,7 +116,7 @@ def test_paths_without_a_suffix_are_sounds_by_name_where_that_was_asked_for(tmp_
     touch(tmp_path, "one", "two")
     (tmp_path / "t.csv").write_text("clip,label\n" + "one,a\ntwo,b\n" * 3)
     assert read(tmp_path / "t.csv", modality="sound").items == [tmp_path / "one", tmp_path / "two"] * 3
-    with pytest.raises(DataError, match="no column of sound paths; name it with input="):
+    with pytest.raises(DataError, match="no column of sound paths; name it with --input"):
         read(pd.DataFrame({"x": [1.5, 2.5], "label": ["a", "b"]}), modality="sound")
 
 

@@ -58,6 +58,18 @@ def test_what_cannot_be_read_has_a_reason(tokenizer_file: Path, monkeypatch: pyt
     assert [len(ids) for ids in tokenise(["w0 w1 w2 w3"], tokenizer, HOW)] == [4]
 
 
+def _sentencepiece_map(instead: str) -> normalizers.Normalizer:
+    """A map of "a" to something else: a Darts double array of one key, and the text that its leaf points to."""
+    units = [0] * 512
+    units[0] = 256 << 10  # the root's children are at 256 ^ byte
+    units[256 ^ ord("a")] = ord("a") | 1 << 8 | 1 << 10  # has a leaf, one further
+    units[256 ^ ord("a") ^ 1] = 1 << 31  # the leaf: the text at 0
+    trie = np.array(units, "<u4").tobytes()
+    made = normalizers.Precompiled(len(trie).to_bytes(4, "little") + trie + instead.encode() + b"\0")
+    assert made.normalize_str("xax") == f"x{instead}x"
+    return made
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -65,8 +77,9 @@ def test_what_cannot_be_read_has_a_reason(tokenizer_file: Path, monkeypatch: pyt
         [normalizers.Replace("a", "aa")] * 20,
         [normalizers.Sequence([normalizers.Replace("a", "aaaa")] * 2)] * 2,
         [normalizers.Prepend("a" * 100)],
+        [_sentencepiece_map("b" * 1000)],
     ],
-    ids=["long", "often", "nested", "before"],
+    ids=["long", "often", "nested", "before", "map"],
 )
 def test_a_tokenizer_that_multiplies_its_text_is_refused(
     tokenizer_file: Path, tmp_path: Path, hostile: list[normalizers.Normalizer]
@@ -80,7 +93,12 @@ def test_a_tokenizer_that_multiplies_its_text_is_refused(
 
 def test_usual_normalizers_are_taken(tokenizer_file: Path, tmp_path: Path) -> None:
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    usual = [normalizers.BertNormalizer(), normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    usual = [
+        _sentencepiece_map("\u0635" * 18),
+        normalizers.BertNormalizer(),
+        normalizers.Prepend("\u2581"),
+        normalizers.Replace(" ", "\u2581"),
+    ]
     tokenizer.normalizer = normalizers.Sequence([*usual, normalizers.Replace("``", '"')])
     tokenizer.save(str(tmp_path / "usual.json"))
     load_tokenizer(tmp_path / "usual.json", HOW)

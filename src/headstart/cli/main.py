@@ -110,6 +110,9 @@ def _explain(error: BaseException, kept: str) -> tuple[int, str]:
     if isinstance(error, OSError):
         mendable = error.errno in (*_FULL, *_FORBIDDEN)
         return StorageError.exit_code if mendable else 1, f"error: {_explain_os(error)}"
+    if isinstance(error, ModuleNotFoundError) and error.name is not None and not error.name.startswith("headstart"):
+        package = error.name.partition(".")[0]
+        return 2, f"error: the package {package}, which this needs, is not installed: pip install headstart"
     name = f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
     return 1, f"internal error: {name} (set HEADSTART_DEBUG=1 for the traceback, please report)"
 

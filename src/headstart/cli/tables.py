@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart.cli.lines import visible
+from headstart.digits import digits
 
 _SKIPPED_SHOWN = 5
 _BYTES = ("bytes", "kB", "MB", "GB", "TB")
@@ -57,10 +58,7 @@ def decimals(number: float | None) -> str:
     if _absent(number):
         return "-"
     assert number is not None
-    if number == 0 or 0.01 <= abs(number) < 100:
-        text = f"{number:.2f}"
-    else:
-        text = f"{number:.4g}" if abs(number) >= 100 else f"{number:.2g}"
+    text = digits(number)
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from headstart.data.cells import Cell, as_number, number_share
+from headstart.errors import DataError
 
 # Spreadsheets of many countries write ';' in a .csv, databases a tab or a bar.
 DELIMITERS = ",;\t|"
@@ -64,6 +65,22 @@ def decimal_commas(cells: Sequence[Cell]) -> list[Cell] | None:
     if not any("," in cell for cell in written) or not all(_DECIMAL.fullmatch(cell.strip()) for cell in written):
         return None
     return [None if cell is None else cell.replace(",", ".") for cell in cells]
+
+
+def check_header(name: str, header: Sequence[str], columns: Mapping[str, Sequence[Cell]]) -> None:
+    """Refuse a title, or names that stand over several columns, as the line of column names.
+
+    Raises:
+        DataError: of the columns with cells, two at least have no name, and these are half of them or more.
+    """
+    named = [cell.strip() for cell in header if cell.strip()]
+    filled = [any(cell is not None for cell in cells) for cells in columns.values()]
+    nameless = sum(there for there, cell in zip(filled, header, strict=True) if not cell.strip())
+    if named and nameless >= max(2, len(named)):
+        raise DataError(
+            f"{name}: its first line names {len(named)} of {len(named) + nameless} columns ({', '.join(named)[:60]}); "
+            f"expected a name for each: delete what stands above the line of column names"
+        )
 
 
 def header_note(columns: Mapping[str, Sequence[Cell]]) -> tuple[str, ...]:

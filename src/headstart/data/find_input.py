@@ -47,12 +47,12 @@ def find_input(
         if files is not None:
             return *files, f"modality {files[0]}: column {files[1]!r} holds paths of {files[0]}s"
         if modality is not None:
-            raise DataError(f"{table.name} has no column of {modality} paths; name it with input=")
+            raise DataError(f"{table.name} has no column of {modality} paths; name it with --input")
     text = _find_text(table, free, forced=modality == "text")
     if text is not None:
         return "text", text, f"modality text: column {text!r} holds texts"
     if modality == "text":
-        raise DataError(f"{table.name} has no column of texts; name it with input=")
+        raise DataError(f"{table.name} has no column of texts; name it with --input")
     return "table", None, "modality table: rows of numbers and categories"
 
 

@@ -125,7 +125,7 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
         aside = f"; {', '.join(groups.aside)} by their names look like groups" if groups.aside else ""
         named = ", ".join(labels)
         raise DataError(
-            f"{table.name} has no column to learn from besides the label {named}{aside}; name one with input="
+            f"{table.name} has no column to learn from besides the label {named}{aside}; name one with --input"
         )
     if labelled:
         group, said = groups.settle(rest if source else (), () if source else used or rest, "".join(labels[:1]))

@@ -240,7 +240,7 @@ def _encode(names: Sequence[Sequence[str]], column: str, task: Task, classes: Se
         target = Target(task, y, known)
     else:
         target = Target(task, np.array([code[names[i][0]] for i in kept], np.int64), known)
-    return Labels(target, kept, reasons, () if classes else _lonely(target))
+    return Labels(target, kept, reasons, () if classes else (*_alike(known), *_lonely(target)))
 
 
 def _numbers(cells: Sequence[Cell], column: str, *, constant: bool) -> Labels:
@@ -265,6 +265,16 @@ def _numbers(cells: Sequence[Cell], column: str, *, constant: bool) -> Labels:
     return Labels(
         target, np.array(list(values), np.int64), reasons, (f"labels: numbers from {low:g} to {high:g}{read}",)
     )
+
+
+def _alike(classes: Sequence[str]) -> tuple[str, ...]:
+    """A note where classes differ in capitals or blanks only, as slips of typing do."""
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault("".join(name.casefold().split()), name), name) for name in classes]
+    slips = [f"{one!r} and {other!r}" for one, other in pairs if one != other]
+    if not slips:
+        return ()
+    return (f"labels that differ in capitals or blanks only are taken for different classes: {some(slips)}",)
 
 
 def _lonely(target: Target) -> tuple[str, ...]:

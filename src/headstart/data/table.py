@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.data.cells import Cell, plain
 from headstart.data.dataset import Skipped
-from headstart.data.delimited import decimal_commas, delimiter_of, header_note
+from headstart.data.delimited import check_header, decimal_commas, delimiter_of, header_note
 from headstart.data.texts import MAX_TEXT_BYTES, encoding_of
 from headstart.errors import DataError
 from headstart.optional import require
@@ -120,6 +120,7 @@ def _load_delimited(path: Path, usual: str) -> Table:
         names = [name.strip() or f"column {i + 1}" for i, name in enumerate(first)]
         _check_names(path.name, names)
         table = _collect(path, names, _delimited_rows(reader, len(names), skip))
+        check_header(path.name, first, table.columns)
         table = replace(table, notes=(*table.notes, *header_note(table.columns)))
     return _with_points(table) if delimiter == ";" else table
 

@@ -16,6 +16,8 @@ def cannot_open(engine: str, graph: Path, error: Exception) -> EngineError:
     """The error for a graph that `engine` does not load."""
     if not graph.is_file():
         return EngineError(f"{engine} cannot open {graph}: there is no such file; export the source again")
+    if isinstance(error, ModuleNotFoundError):
+        return EngineError(f"{engine} cannot open {graph}: {error}; pip install headstart installs what is missing")
     reason = _one_line(error, str(error).replace(str(graph), graph.name))
     return EngineError(f"{engine} cannot open {graph}: {reason}{EXPORT_AGAIN}")
 

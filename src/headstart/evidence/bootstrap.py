@@ -3,7 +3,8 @@
 1,000 replicates of the units. Losses and r2: bias-corrected and accelerated percentiles (BCa; Efron 1987), because
 losses are skewed: plain percentiles of log loss miss on the high side. The acceleration comes from influence
 functions, so nothing is left out one by one. The normal quantile is replaced by sqrt(G / (G - 1)) t_{G - 1} for G units
-(Hesterberg 2015), because resampling few units is too narrow by that factor.
+(Hesterberg 2015), because resampling few units is too narrow by that factor. Where losses vary less than the
+probabilities say that they would, the interval is stretched to that; see `expected_losses`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.evidence.expected_losses import Expected, expected_balanced, expected_losses
 from headstart.evidence.intervals import LEVEL, Interval, student
 from headstart.evidence.metrics import calibration_gaps, class_weights, item_losses
 from headstart.evidence.units import Units, bootstrap_weights
@@ -35,8 +37,9 @@ def loss_intervals(
     losses = item_losses(target, probabilities)  # each (n,)
     if target.task != "regression":
         means = _replicate_means(np.column_stack(list(losses.values())), units, seed)
+        expected = expected_losses(target, probabilities)
         return {
-            name: _bca(values[name], replicates, loss, units)
+            name: _stretched(_bca(values[name], replicates, loss, units), loss, expected[name], units)
             for (name, loss), replicates in zip(losses.items(), means.T, strict=True)
         }
     centred = target.y.astype(np.float64) - float(target.y.astype(np.float64).mean())
@@ -59,7 +62,9 @@ def loss_intervals(
 def balanced_loss(target: Target, probabilities: Floats, units: Units, seed: int) -> Interval:
     """The balanced log loss with its BCa interval: sum_i w_i l_i / sum_i w_i, resampled as the ratio that it is."""
     loss, weights = item_losses(target, probabilities)["log_loss"], class_weights(target)
-    return ratio_interval(weights * loss, weights, units, seed)
+    interval = ratio_interval(weights * loss, weights, units, seed)
+    expected = expected_balanced(target, probabilities, interval.value)
+    return _stretched(interval, weights * (loss - interval.value), expected, units)
 
 
 def ratio_interval(above: Floats, below: Floats, units: Units, seed: int) -> Interval:
@@ -98,6 +103,21 @@ def _replicate_means(table: Floats, units: Units, seed: int) -> Floats:
     bags = units.merged(seed)
     sums = bags.sums(table)  # (G, S)
     return np.concatenate([w @ sums / (w @ bags.sizes)[:, None] for w in bootstrap_weights(len(bags), seed)])
+
+
+def _stretched(interval: Interval, losses: Floats, expected: Expected, units: Units) -> Interval:
+    """The interval of a mean of `losses` (n,), as wide as they are expected to vary, if that is more.
+
+    Only its upper end moves: items that are rare and lacking are those of the high losses.
+    """
+    value = interval.value
+    if not math.isfinite(interval.low):
+        return interval
+    if np.ptp(losses) == 0.0:
+        half = student(len(units) - 1) * math.sqrt(expected.power / len(losses) / len(units))
+        return Interval(value, value, value + half)
+    by = math.sqrt(expected.excess(losses, units))
+    return Interval(value, interval.low, value + by * (interval.high - value))
 
 
 def _bca(value: float, replicates: Floats, losses: Floats, units: Units) -> Interval:

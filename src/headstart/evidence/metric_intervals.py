@@ -4,7 +4,7 @@ scores from 0 to 1   Wilson's (1927) at the effective number of items (Korn & Gr
                      the variance by influence functions, summed within groups. Neither collapses at a perfect score
                      nor leaves [0, 1], as a bootstrap percentile or a normal interval does. For accuracy without
                      groups it is Wilson's interval itself; for AUC the variance is DeLong's.
-losses, r2           the bootstrap, BCa; see `bootstrap`.
+losses, r2           the bootstrap, BCa, stretched where rare items are lacking; see `bootstrap`.
 ece                  the bootstrap of its bins; see `bootstrap`.
 map                  none: low and high are nan.
 """
@@ -77,7 +77,8 @@ def _bounded(
         intervals["samples_f1"] = mean_interval(item_scores(target, probabilities), groups)
     for name, (numerators, denominators) in ratios(target, probabilities).items():
         if math.isfinite(values[name]):
-            intervals[name] = _mean_of_ratios(numerators, denominators, units)
+            of = _macro_f1 if name == "macro_f1" else _mean_of_ratios
+            intervals[name] = of(numerators, denominators, units)
     area, influence = macro_auc(*ranked(target, probabilities))
     if math.isfinite(area):
         intervals["auc"] = wilson(area, influence, units, _pieces(target.encoded().sum(axis=0)) / 2)
@@ -92,6 +93,26 @@ def _mean_of_ratios(numerators: Counts, denominators: Counts, units: Units) -> I
     pieces = _pieces(denominators.sum(axis=0, dtype=np.float64))
     influence = _ratio_influence(numerators, denominators)
     return wilson(mean_ratio(numerators, denominators), influence, units, pieces / 4, most=pieces)
+
+
+def _macro_f1(numerators: Counts, denominators: Counts, units: Units) -> Interval:
+    """The same of F1, whose denominators count an item that is right twice, and are as random as its numerators.
+
+    So F1 of few items is too low: with TP right items and E mistakes, r = 2 TP / D of D = 2 TP + E, the differential's
+    second order is -2 TP E / D^3 = -r (1 - r) / D, if TP and E are Poisson. The interval is about the value without
+    that, r of each class held to the mean by one item. With 30 classes and 50 items the bias is a tenth.
+    The variance of r is, alike, r (1 - r) (2 - r) / D: that of a proportion of D / (2 - r) items.
+    """
+    value = mean_ratio(numerators, denominators)
+    top, bottom = numerators.sum(axis=0, dtype=np.float64), denominators.sum(axis=0, dtype=np.float64)
+    top, bottom = top[bottom > 0], bottom[bottom > 0]
+    ratio = (top + 2.0 * value) / (bottom + 2.0)
+    unbiased = min(1.0, value + float((ratio * (1.0 - ratio) / bottom).mean()))
+    pieces = _pieces(bottom) / (2.0 - unbiased)
+    around = wilson(unbiased, _ratio_influence(numerators, denominators), units, pieces / 4, most=pieces)
+    if not math.isfinite(around.low):
+        return Interval(value, math.nan, math.nan)
+    return Interval(value, min(value, around.low), max(value, around.high))
 
 
 def _pieces(sizes: Floats) -> float:

@@ -149,10 +149,15 @@ def item_losses(target: Target, probabilities: Floats) -> dict[str, Floats]:
         brier = (probabilities**2).sum(axis=1) - 2.0 * true_class + 1.0
         if target.task == "binary":
             brier = (target.y.astype(np.float64) - probabilities[:, 1]) ** 2
-        return {"log_loss": -np.log(np.clip(true_class, _SMALLEST, 1.0)), "brier": brier}
+        return {"log_loss": -np.log(clipped(true_class)), "brier": brier}
     truth = target.encoded()
-    likelihood = np.clip(np.where(truth == 1.0, probabilities, 1.0 - probabilities), _SMALLEST, 1.0)
+    likelihood = clipped(np.where(truth == 1.0, probabilities, 1.0 - probabilities))
     return {"log_loss": -np.log(likelihood).mean(axis=1), "brier": ((truth - probabilities) ** 2).mean(axis=1)}
+
+
+def clipped(probabilities: Floats) -> Floats:
+    """What has a logarithm: at least 2.2e-16, float64's epsilon, and at most 1."""
+    return np.clip(probabilities, _SMALLEST, 1.0)
 
 
 def ratios(target: Target, probabilities: Floats) -> dict[str, tuple[Counts, Counts]]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.digits import digits
 from headstart.evidence.intervals import Interval, paired_difference
 
 Floats = NDArray[np.float64]
@@ -110,7 +111,7 @@ def verdict(
     else:
         losses = ""
         if transfer.log_loss is not None and baseline.log_loss is not None:
-            losses = f" ({loss} {_digits(transfer.log_loss)} against {_digits(baseline.log_loss)})"
+            losses = f" ({loss} {digits(transfer.log_loss)} against {digits(baseline.log_loss)})"
         width = f"The interval is {100 * (gain.high - gain.low):.1f} points wide and holds zero"
         seen = f"{within} against {baseline.name} on the same folds{losses}. {width}"
     return Verdict(False, gain, f"cannot tell whether transfer pays: {seen}{why}", ships, loss_gain)
@@ -128,11 +129,6 @@ def _by_loss(transfer: Contender, baseline: Contender, loss: str, gain: Interval
 
 def _better(gain: Interval) -> str:
     return f"better by {gain.value:.2g} [{gain.low:.2g}, {gain.high:.2g}]"
-
-
-def _digits(loss: float) -> str:
-    """Two decimals; of what is in the target's unit, and large or small in it, the digits that matter."""
-    return f"{loss:.2f}" if loss == 0 or 0.01 <= loss < 100 else f"{loss:.3g}"
 
 
 def _one_side(transfer: Contender | None, baseline: Contender | None, metric: str, score: float | None) -> str:

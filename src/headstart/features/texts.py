@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Sequence
@@ -53,9 +54,19 @@ def load_tokenizer(path: Path, how: TextInput) -> Tokenizer:
 
 def _growth(normalizer: dict[str, Any]) -> int:
     """How many times as long a text may become, at most, by what is put in place of its characters."""
-    parts = [normalizer.get("prepend", ""), normalizer.get("content", "")]
+    parts = [normalizer.get("prepend", ""), normalizer.get("content", ""), *_replacements(normalizer)]
     own = max(1, *(len(part) for part in parts if isinstance(part, str)))
     return own * math.prod(_growth(one) for one in normalizer.get("normalizers", ()))
+
+
+def _replacements(normalizer: dict[str, Any]) -> list[str]:
+    """What a SentencePiece map may put in place of a character.
+
+    Its bytes are the size of a trie (uint32, little-endian), the trie, and strings that each end in a zero byte.
+    """
+    packed = base64.b64decode(normalizer.get("precompiled_charsmap") or "")
+    strings = packed[4 + int.from_bytes(packed[:4], "little") :]
+    return [one.decode("utf-8", "replace") for one in strings.split(b"\0")]
 
 
 def tokenise(texts: Sequence[str], tokenizer: Tokenizer, how: TextInput) -> list[Ids | str]:
