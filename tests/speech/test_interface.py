@@ -36,5 +36,5 @@ def test_fit_gives_the_transcriber_that_was_written(small, tmp_path, monkeypatch
 def test_options_of_other_fits_are_refused(tmp_path) -> None:
     with pytest.raises(OptionError, match=r"unknown options: 'langauge' .did you mean 'language'"):
         hs.fit("calls.csv", task="transcribe", langauge="es")
-    with pytest.raises(OptionError, match="'strategy'"):
-        hs.fit("calls.csv", task="transcribe", strategy="lora")
+    with pytest.raises(OptionError, match="'modality'"):
+        hs.fit("calls.csv", task="transcribe", modality="sound")
