@@ -172,6 +172,19 @@ def test_a_loss_that_never_is_a_number_ends_it_in_one_line(make_job, monkeypatch
         learn(job, recipe(job), TRAIN, TEST, READINGS)
 
 
+@pytest.mark.parametrize("where", ["__init__", "run"])
+def test_memory_that_is_short_outside_of_a_step_is_told(make_job, monkeypatch, where) -> None:
+    """The moments, copies of the weights and readings take memory too; halving the items does not help there."""
+
+    def short(self, *args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Training, where, short)
+    job = make_job("image")
+    with pytest.raises(EngineError, match=r"^out of memory: choose a strategy that trains less"):
+        learn(job, recipe(job), TRAIN, TEST, READINGS)
+
+
 def test_short_memory_halves_the_micro_batch_and_changes_nothing_else(make_job, monkeypatch) -> None:
     job = make_job("image")
     whole = learn(other_folder(job), recipe(job), TRAIN, TEST, READINGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from headstart import registry
 from headstart.plan.belief import ANY, PRIORS, Belief
 
 
@@ -35,6 +36,10 @@ def test_priors_scale_with_what_is_left_to_gain():
     assert np.isclose(Belief.before("of a plug-in", 0.1).mean, 0.1 * ANY[0])
     assert all(spread > 0 for _, spread in PRIORS.values())
     assert Belief.before("full", 0.0).spread > 0
+
+
+def test_every_strategy_of_ours_that_transfers_has_a_prior():
+    assert set(registry.names("headstart.strategies")) - {"scratch"} <= set(PRIORS)
 
 
 def test_hopeless_is_a_standard_deviation_below():

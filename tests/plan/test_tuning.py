@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from headstart.errors import EngineError, MissingLayerError, StorageError
 from headstart.plan.belief import Belief
+from headstart.plan.pace import Pace
 from headstart.plan.runner import Runner
 from headstart.plan.steps import Plan
 from headstart.plan.subset import ITEMS
@@ -95,6 +97,18 @@ def test_the_most_improvement_a_second_goes_first(make_case):
     assert plan.steps[0].candidate.endswith("lp-ft")
     assert "gain expected" in plan.steps[0].reason
     assert "gain believed" in plan.steps[1].reason
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_fold_that_an_earlier_fit_trained_says_nothing_of_the_pace(make_case, monkeypatch, known):
+    case, pace = make_case(), Pace()
+    candidate = case.tuned(name="lora", estimate=50.0)
+    kind = type(candidate.learner)
+    learn = kind.learn
+    monkeypatch.setattr(kind, "learn", lambda *given: replace(learn(*given), known=known))
+    runner = Runner.of(candidate, case.problem, None, 0.3)
+    assert runner.train(runner.trial, 0, None, pace)
+    assert (pace.seconds("lora", 50.0) == 50.0) == known
 
 
 @pytest.mark.parametrize(("seconds", "goes_on"), [(60.0, "lora"), (6.5, "lp-ft")])

@@ -121,7 +121,8 @@ def test_an_interrupt_keeps_the_best_so_far(calls: Path, tmp_path: Path, monkeyp
     ("error", "said"),
     [
         (EngineError("the loss was not a number 6 times"), "the loss was not a number 6 times"),
-        (MemoryError(), "not enough memory"),
+        (MemoryError(), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
     ],
 )

@@ -93,11 +93,13 @@ class Learned:
         scores: for each reading asked for, (len(test), C) float64 logits (regression: the prediction) of the test rows.
         moved: the state at the last reading.
         notes: what the user should know: a smaller batch, a rollback, an early stop.
+        known: True where it was trained before, and only read from disk.
     """
 
     scores: tuple[NDArray[np.float64], ...]
     moved: Moved
     notes: tuple[str, ...] = ()
+    known: bool = False
 
 
 class Strategy(Protocol):

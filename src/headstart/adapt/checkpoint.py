@@ -100,7 +100,7 @@ class Shelf:
             return None
         weights = {k.partition("/")[2]: v for k, v in kept.arrays.items() if k.startswith("weights/")}
         given = tuple(s for s in scores if s is not None)
-        return Learned(given, Moved(weights, taps, head, bias), tuple(kept.fields.get("notes", ())))
+        return Learned(given, Moved(weights, taps, head, bias), tuple(kept.fields.get("notes", ())), known=True)
 
     def finish(self, learned: Learned) -> None:
         """Keep what the training gave, and drop its checkpoint."""

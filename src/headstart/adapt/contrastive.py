@@ -1,4 +1,4 @@
-"""Contrastive: items of a class are drawn together and classes apart, all compared with all; then a closed-form head.
+"""Contrastive: items of a class are drawn together and classes apart, all compared with all; then a linear head.
 
 For few labels, above all of texts. SetFit (Tunstall et al., 2022, arXiv 2209.11055) embeds both texts of every pair of
 a list that grows with the square of the labels; here a step embeds each text once, and has all of its pairs.
@@ -67,7 +67,7 @@ def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[
         require(module, "torch", "moving weights")
     from headstart.adapt.checkpoint import Shelf, training_key
     from headstart.adapt.contrastive_training import ContrastiveTraining
-    from headstart.adapt.device import Device, own_randomness
+    from headstart.adapt.device import Device, own_randomness, short_memory_told
     from headstart.adapt.inputs import inputs_of
 
     device = Device(recipe.settings.bf16)
@@ -76,7 +76,7 @@ def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[
     if (known := shelf.finished(job)) is not None:
         return known
     inputs = inputs_of(job, recipe.cut, train, test, recipe.views)
-    with own_randomness(job.seed):
+    with own_randomness(job.seed), short_memory_told():
         training = ContrastiveTraining(job, recipe, TEMPERATURE, inputs, train, test, shelf, device)
         learned = training.run(readings)
     if inputs.trouble:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.engines.processor import processor
+from headstart.errors import EngineError
 
 
 class Device:
@@ -83,6 +84,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True for what Python and torch raise, in their several ways, when memory is short."""
     short = isinstance(error, RuntimeError) and re.search(r"out of memory|alloc", str(error), re.IGNORECASE)
     return isinstance(error, MemoryError) or bool(short)
+
+
+@contextmanager
+def short_memory_told() -> Iterator[None]:
+    """Inside, too little memory is an EngineError that says what to do, wherever it was that it was short."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise EngineError("out of memory: choose a strategy that trains less, or a smaller source") from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""LoRA: products of small rank are learned beside the frozen weights of every layer, and added to them in the end."""
+"""LoRA: products of small rank are learned beside frozen linear maps and dense convolutions, and added to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Lora(Tuning):
     name = "lora"
 
     def recipe(self, job: Job, rows: int) -> Recipe:
-        """From the closed form's head; a higher rate, as the products start at zero."""
+        """From the closed form's head."""
         return Recipe(schedule(rows, rate=1e-3), rank=RANK)
 
     def reason_not(self, job: Job) -> str | None:

@@ -66,10 +66,11 @@ class Optimiser:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Back to what `state` gave."""
         self.adam.state.clear()
+        fused = self.adam.defaults.get("fused")  # counts its steps where the parameter is
         for name, value in state.items():
             owner, _, key = name.rpartition("/")
             parameter = self.parameters[owner]
-            self.adam.state[parameter][key] = value.clone().to("cpu" if value.ndim == 0 else parameter.device)
+            self.adam.state[parameter][key] = value.clone().to(parameter.device if value.ndim or fused else "cpu")
 
 
 def _adam(groups: list[dict[str, Any]]) -> Any:

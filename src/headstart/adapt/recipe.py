@@ -88,7 +88,7 @@ def readings(job: Job, recipe: Recipe, rows: int) -> tuple[Reading, ...]:
 def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[Reading]) -> Learned:
     """Train as `recipe` says; what was trained before, and what a kill left, is taken up. See `Strategy.learn`."""
     from headstart.adapt.checkpoint import Shelf, training_key
-    from headstart.adapt.device import Device, own_randomness
+    from headstart.adapt.device import Device, own_randomness, short_memory_told
     from headstart.adapt.inputs import inputs_of
     from headstart.adapt.training import Training
 
@@ -102,7 +102,7 @@ def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[
         return known
     taps = recipe.read(job)
     inputs = inputs_of(job, recipe.cut, train, test, recipe.views, taps)
-    with own_randomness(job.seed):
+    with own_randomness(job.seed), short_memory_told():
         start = _start(job, recipe, train, taps, inputs, device)
         training = Training(job, start, recipe.settings, inputs, train, test, shelf, device)
         learned = training.run(readings)

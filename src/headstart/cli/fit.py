@@ -30,7 +30,7 @@ Strategies: frozen (all of frozen-ridge, frozen-kernel, frozen-logistic, frozen-
 learns a head on what a source says.
 last-stages-light, last-stages, last-stages-deep, lp-ft, lora, full and contrastive move the source's own weights;
 scratch trains the same network from random ones, as a baseline. Without a name the frozen ones are tried, and with
---budget also those that move weights: the first model is saved within seconds and replaced when a better one is proven
+--budget also those that move weights: the first model is saved before and replaced when a better one is proven
 on the same folds. Ctrl-C keeps the best so far, and the same command goes on from there. What a budget finds depends
 on the machine's speed; without one the same data and seed give the same file.
 """

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 # A first trial took 22 and 36 % of them on a medical set of images, and contrastive learning 40 % on questions with 8
 # labels a class; over many sets fine-tuning has been a few points ahead of the probe, or behind (arXiv 2202.10054).
 PRIORS: dict[str, tuple[float, float]] = {
+    "last-stages-light": (0.15, 0.20),
     "last-stages": (0.20, 0.20),
+    "last-stages-deep": (0.20, 0.25),
     "lp-ft": (0.20, 0.25),
     "full": (0.20, 0.30),
     "lora": (0.15, 0.20),

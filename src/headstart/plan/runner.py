@@ -156,7 +156,8 @@ class Runner:
         estimated += self._preparation(items)
         whole = trial.train(fold, deadline)
         self.prepared = items
-        pace.record(self.candidate.learner.name, estimated, trial.seconds[-1])
+        if not (whole and trial.learned[fold].known):  # one that an earlier fit finished says nothing of the pace
+            pace.record(self.candidate.learner.name, estimated, trial.seconds[-1])
         return whole
 
     def compare(self, trial: Trial, bar: Candidate, said: OutOfFold) -> str:

@@ -148,10 +148,13 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
 
 def _tried(task: Task, train: Callable[[], _T | None], late: str) -> _T | None:
     """What a training gives; None, and a note, where it failed, or the time did not suffice (`late`)."""
+    from headstart.adapt.device import short_memory_told
+
     try:
-        found = train()
-    except (HeadstartError, OSError, MemoryError) as error:
-        task.notes.append(f"tuning failed, so the untouched recogniser stays: {str(error) or 'not enough memory'}")
+        with short_memory_told():
+            found = train()
+    except (HeadstartError, OSError) as error:
+        task.notes.append(f"tuning failed, so the untouched recogniser stays: {error}")
         return None
     if found is None:
         task.notes.append(late)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 
 from headstart.adapt.checkpoint import VERSION, Shelf
 from headstart.data.splits import folds
+from headstart.features.cache import budget
 from headstart.optional import has, install_line
 from headstart.paths import trainings_dir
 from headstart.speech.checkpoint import Checkpoint, Weights
 from headstart.speech.examples import Examples
 from headstart.tasks import Target
+from headstart.workflow.trainings import make_room
 
 if TYPE_CHECKING:
     from headstart.speech.recipe import Recipe
@@ -62,6 +65,7 @@ def crossfit(task: Task, recipe: Recipe, deadline: float | None) -> Crossfitted 
     from headstart.speech.tuning import least
 
     target = _lengths(task)
+    make_room({_folder(task)})
     texts, points, trained = [""] * len(target), [], []
     split = folds(target, groups=task.spoken.groups, k=FOLDS, seed=task.options.seed)
     for number, fold in enumerate(split, 1):
@@ -133,4 +137,8 @@ def _shelf(task: Task, recipe: Recipe, examples: Examples, train: Rows, held: Ro
             state = task.states.name(int(task.kept[i]))
             digest.update(f"{state} {examples.ids(i)}|".encode())
         digest.update(b"#")
-    return Shelf(trainings_dir() / f"speech-{task.checkpoint.fingerprint[:24]}", digest.hexdigest())
+    return Shelf(_folder(task), digest.hexdigest(), writes=budget() > 0)
+
+
+def _folder(task: Task) -> Path:
+    return trainings_dir() / f"speech-{task.checkpoint.fingerprint[:24]}"
