@@ -22,13 +22,12 @@ from headstart.adapt.contrastive_batches import ContrastBatches, passes
 from headstart.adapt.contrastive_gradient import Encoder, Gradient
 from headstart.adapt.contrastive_loss import affinity, contrastive_loss
 from headstart.adapt.cuts import last_tap
-from headstart.adapt.device import Device, is_out_of_memory
+from headstart.adapt.device import Device, is_out_of_memory, too_little_memory
 from headstart.adapt.inputs import Inputs
 from headstart.adapt.losses import item_weights
 from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.recipe import Recipe
 from headstart.adapt.standing import Track
-from headstart.errors import EngineError
 from headstart.heads.logistic import Logistic
 
 BYTES_HELD = 2_000_000_000
@@ -152,9 +151,7 @@ class ContrastiveTraining:
         self._optimiser.adam.zero_grad(set_to_none=True)
         self._device.free()
         if self._most == 1 or self._device.processes > 1:
-            raise EngineError(
-                "out of memory with one item at a time: choose a strategy that trains less, or a smaller source"
-            ) from error
+            raise too_little_memory(" with one item at a time") from error
         if self._gradient.bytes_held:
             self._gradient = replace(self._gradient, bytes_held=0)
             self._track.say("memory is short: gradients are cached, each item is embedded twice a step")

@@ -94,7 +94,12 @@ def short_memory_told() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise EngineError("out of memory: choose a strategy that trains less, or a smaller source") from error
+        raise too_little_memory() from error
+
+
+def too_little_memory(how: str = "") -> EngineError:
+    """The error of a training that does not fit, " with one item at a time" for instance."""
+    return EngineError(f"out of memory{how}: choose a strategy that trains less, or a smaller source")
 
 
 @contextmanager

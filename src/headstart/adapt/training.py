@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from headstart.adapt.base import Job, Learned, Reading, Rows
 from headstart.adapt.batches import Batches
 from headstart.adapt.checkpoint import Shelf
-from headstart.adapt.device import Device, is_out_of_memory
+from headstart.adapt.device import Device, is_out_of_memory, too_little_memory
 from headstart.adapt.inputs import Feeds, Inputs
 from headstart.adapt.losses import Objective
 from headstart.adapt.network import Network, Start, State
@@ -29,7 +29,6 @@ from headstart.adapt.read_out import ReadOut
 from headstart.adapt.settings import Settings
 from headstart.adapt.standing import SNAPSHOT, Track
 from headstart.engines.processor import processor
-from headstart.errors import EngineError
 from headstart.features.windowed import windowed
 
 
@@ -168,10 +167,7 @@ class Training:
         self._optimiser.adam.zero_grad(set_to_none=True)
         self._device.free()
         if self._micro == 1 or self._device.processes > 1:
-            raise EngineError(
-                f"out of memory with {self._micro} items at a time: choose a strategy that trains less, or a smaller "
-                "source"
-            ) from error
+            raise too_little_memory(f" with {self._micro} items at a time") from error
         self._micro = math.ceil(min(self._micro, self._settings.batch) / 2)
         self._track.say(f"memory is short: {self._micro} items at a time, {self._settings.batch} a step as before")
 

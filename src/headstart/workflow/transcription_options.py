@@ -27,7 +27,7 @@ class TranscriptionOptions:
     out: Path | None = None
     source: str | None = None
     language: str | None = None
-    strategy: str = "lora"
+    strategy: str = STRATEGIES[0]
     budget: float | None = None
     input: str | None = None
     label: str | None = None
