@@ -1,10 +1,11 @@
 """A recogniser tuned on minutes of one voice, on prompts of that voice that it never saw.
 
-    python benchmarks/speech.py PROMPTS --language en --minutes 2 5 10 20
+    python benchmarks/speech.py --language en --minutes 2 5 10 20
 
-PROMPTS (or $HEADSTART_PROMPTS) is the folder into which Debian's packages asterisk-core-sounds-XX-wav and
-asterisk-core-sounds-XX were unpacked (the one that holds usr/): telephone prompts at 8 kHz, one speaker a language, 17
-to 21 minutes each. Clips of 0.3 to 15 s count; texts in brackets and silence/ do not. Three in ten prompts, by the hash
+The prompts are those of Debian's packages asterisk-core-sounds-XX-wav and asterisk-core-sounds-XX: telephone prompts at
+8 kHz, one speaker a language, 17 to 21 minutes each. Where they are not installed they are fetched (see
+`speech_prompts`); on other systems unpack the packages, and name the folder that holds usr/ as PROMPTS or in
+$HEADSTART_PROMPTS. Clips of 0.3 to 15 s count; texts in brackets and silence/ do not. Three in ten prompts, by the hash
 of their name, are held out; of the others as many are learned from, in an order drawn from the seed, as fill the
 minutes, and at most all.
 
@@ -16,15 +17,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
-import hashlib
 import os
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from speech_prompts import VOICES, Prompt, found
 
 from headstart.evidence.word_errors import Errors, count_errors
 from headstart.speech.artefact import read_checkpoint
@@ -34,43 +33,6 @@ from headstart.speech.recogniser import Recogniser
 from headstart.speech.transcript import Unreadable
 from headstart.workflow.transcription import BEAM, ENGLISH, OTHERS, transcribe
 from headstart.workflow.transcription_options import STRATEGIES, TranscriptionOptions
-
-VOICES = {
-    "en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June", "it": "it_IT_m_Carlo",
-    "ru": "ru_RU_f_IvrvoiceRU",
-}  # fmt: skip
-HELD_OUT = 30  # of a hundred
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A clip and what is said in it."""
-
-    name: str
-    path: Path
-    text: str
-    seconds: float
-
-    @property
-    def held_out(self) -> bool:
-        return int(hashlib.sha256(self.name.encode()).hexdigest(), 16) % 100 < HELD_OUT
-
-
-def prompts(root: Path, language: str) -> list[Prompt]:
-    """The usable prompts of a language, in the order of their list."""
-    import soundfile
-
-    share = root / "usr" / "share"
-    listed = share / "doc" / f"asterisk-core-sounds-{language}" / f"core-sounds-{language}.txt.gz"
-    found: dict[str, Prompt] = {}
-    for line in gzip.decompress(listed.read_bytes()).decode("utf-8-sig").splitlines():
-        name, colon, text = (part.strip() for part in line.partition(":"))
-        path = share / "asterisk" / "sounds" / VOICES[language] / f"{name}.wav"
-        if line.startswith(";") or not colon or not text or text[0] in "[(<" or name.startswith("silence/"):
-            continue
-        if path.is_file() and 0.3 <= soundfile.info(path).duration <= 15:
-            found.setdefault(name, Prompt(name, path, text, soundfile.info(path).duration))
-    return list(found.values())
 
 
 def filled(given: list[Prompt], minutes: float, seed: int) -> list[Prompt]:
@@ -109,12 +71,10 @@ def main() -> None:
     parser.add_argument("--strategy", choices=STRATEGIES, default=STRATEGIES[0])
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    if args.prompts is None:
-        parser.error("name the folder of prompts, or set HEADSTART_PROMPTS")
     source = args.source or (ENGLISH if args.language == "en" else OTHERS)
-    found = prompts(Path(args.prompts), args.language)
-    held = [one for one in found if one.held_out]
-    rest = [one for one in found if not one.held_out]
+    spoken = found(args.language, None if args.prompts is None else Path(args.prompts))
+    held = [one for one in spoken if one.held_out]
+    rest = [one for one in spoken if not one.held_out]
     untouched = errors(open_checkpoint(source), held, args.language)
     print(f"{source}, {args.language}: {len(held)} prompts held out, untouched {100 * untouched.word_error_rate:.1f} %")
     for minutes in args.minutes:

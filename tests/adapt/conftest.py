@@ -54,10 +54,10 @@ def conv_net(directory: Path, seed: int = 0) -> Source:
     return Source("small-image", "image", "test", "Apache-2.0", 3000, f"{seed:064x}", directory, given, tuple(b.taps))
 
 
-def text_net(directory: Path, seed: int = 0) -> Source:
+def text_net(directory: Path, seed: int = 0, vocabulary: int = 30) -> Source:
     """A BERT of two layers over single letters."""
     rng = np.random.default_rng(seed)
-    hidden, inner, vocabulary, positions, layers = 16, 32, 30, 24, 2
+    hidden, inner, positions, layers = 16, 32, 24, 2
     shape: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (vocabulary, hidden),
         "embeddings.position_embeddings.weight": (positions, hidden),

@@ -10,7 +10,7 @@ pytest.importorskip("accelerate")
 
 import torch
 
-from headstart.adapt.device import Device, is_out_of_memory, own_randomness
+from headstart.adapt.device import Device, full_precision, own_randomness
 from headstart.engines.processor import processor
 
 
@@ -29,14 +29,6 @@ def test_what_torch_draws_outside_is_not_touched() -> None:
         assert torch.equal(torch.rand(3), first)
 
 
-def test_memory_that_runs_short_is_told_from_mistakes() -> None:
-    assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
-    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"))
-    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied (3x4 and 5x6)"))
-    assert not is_out_of_memory(ValueError("out of memory"))
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_cpu() -> None:
     device = Device(None)
@@ -52,4 +44,37 @@ def test_a_cpu() -> None:
     with Device(True).autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
     with Device(False).autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_an_apple_gpu_is_asked_for_nothing_that_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch 2.2 has it there: no autocast, whether on or off; memory of its own to give back; copies waited for."""
+    autocast = torch.autocast
+
+    def refusing(kind: str, *arguments: object, **options: object) -> object:
+        if kind == "mps":
+            raise RuntimeError("User specified an unsupported autocast device_type 'mps'")
+        return autocast(kind, *arguments, **options)
+
+    freed, copied = [], []
+
+    class Array(torch.Tensor):
+        def to(self, device: torch.device, **options: object) -> torch.Tensor:
+            copied.append((device.type, options["non_blocking"]))
+            return self
+
+    monkeypatch.setattr(torch, "autocast", refusing)
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: freed.append(True))
+    monkeypatch.setattr(Device, "torch", property(lambda self: torch.device("mps")))
+    from_numpy = torch.from_numpy
+    monkeypatch.setattr(torch, "from_numpy", lambda array: from_numpy(array).as_subclass(Array))
+    device = Device(None)
+    assert not device.bf16
+    assert not device.on_cpu
+    with device.autocast(), full_precision("mps"):
+        device.put({"image": np.ones(2, np.float32)})
+    device.free()
+    assert copied == [("mps", False)]
+    assert freed == [True]
+    with autocast("cpu", dtype=torch.bfloat16), full_precision("cpu"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32

@@ -34,7 +34,6 @@ def step(network, optimiser, factor: float = 1.0) -> None:
     optimiser.adam.zero_grad()
     network(X).square().sum().backward()
     optimiser.adam.step()
-    optimiser.pull()
 
 
 def test_rates_fall_with_the_distance_from_the_deepest() -> None:
@@ -59,19 +58,6 @@ def test_a_step_is_torchs_adamw_with_each_groups_rate() -> None:
         reference.step()
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b)
-
-
-def test_the_pull_goes_toward_the_start() -> None:
-    network = Small()
-    start = [p.detach().clone() for p in network.parameters()]
-    optimiser = Optimiser(network, DEPTHS, Settings(1, rate=0.1, head_rate=0.1, decay=1.0, toward_source=2.0))
-    with torch.no_grad():
-        for p in network.parameters():
-            p += 1.0
-    optimiser.set_rate(1.0)
-    optimiser.pull()
-    for p, first in zip(network.parameters(), start, strict=True):
-        torch.testing.assert_close(p, first + 0.8)
 
 
 def test_restored_it_goes_on_as_if_nothing_had_happened() -> None:

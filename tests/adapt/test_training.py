@@ -25,6 +25,7 @@ from headstart.adapt.losses import Objective
 from headstart.adapt.recipe import Recipe, learn
 from headstart.adapt.settings import Settings
 from headstart.adapt.training import Training
+from headstart.engines.processor import processor
 from headstart.errors import EngineError
 
 TRAIN, TEST = np.arange(36), np.arange(36, 48)
@@ -64,6 +65,23 @@ def test_it_learns_and_the_same_again(make_job, modality, cut) -> None:
     y = torch.from_numpy(job.target.y[TRAIN])
     before, after = (float(torch.nn.functional.cross_entropy(torch.from_numpy(s), y)) for s in on_train.scores)
     assert after < 0.8 * before
+
+
+@pytest.mark.parametrize("cut", [0, None])
+def test_as_many_threads_give_the_same_bytes_and_another_number_nearly_the_same(make_job, monkeypatch, cut) -> None:
+    """Of one number of threads every digit is the same; of another, sums are in another order."""
+    job, run, used = make_job("image"), Training.run, []
+    monkeypatch.setattr(Training, "run", lambda *given: (used.append(torch.get_num_threads()), run(*given))[1])
+    found = {}
+    for threads in (1, 2):
+        cores = replace(processor(), cores=threads)
+        monkeypatch.setattr("headstart.adapt.device.processor", lambda cores=cores: cores)
+        same = [learn(other_folder(job, f"{threads} {k}"), recipe(job, cut), TRAIN, TEST, READINGS) for k in range(2)]
+        assert alike(*same)
+        found[threads] = same[0]
+    assert used == [1, 1, 2, 2]
+    spread = float(found[1].scores[-1].std())
+    np.testing.assert_allclose(found[1].scores[-1], found[2].scores[-1], rtol=0, atol=0.02 * spread)
 
 
 def test_a_finished_training_is_not_run_again(make_job, monkeypatch) -> None:
@@ -302,10 +320,3 @@ def test_item_weights_count(make_job) -> None:
         sure.append(np.mean(truth == scores.max(axis=1)))
     assert sure[0] < 0.7
     assert sure[1] > 0.9
-
-
-def test_batch_normalisation_is_put_back_and_folded_in_again(make_job) -> None:
-    job = make_job("image")
-    learned = learn(job, recipe(job, normalise=True), TRAIN, TEST, READINGS)
-    assert all(np.isfinite(s).all() for s in learned.scores)
-    assert not any("norm" in name for name in learned.moved.weights)

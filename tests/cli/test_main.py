@@ -171,6 +171,30 @@ sys.exit(main(["fit", "x"]))
 """
 
 
+WARNING = """
+import sys, warnings
+from types import ModuleType, SimpleNamespace
+from headstart.cli.main import main
+
+def fit(*_):
+    warnings.resetwarnings()  # as scikit-learn does in one thread while another works
+    warnings.warn("of no use to the user")
+    raise KeyboardInterrupt
+
+workflow = ModuleType("headstart.workflow")
+workflow.fit, workflow.FitOptions = fit, SimpleNamespace
+sys.modules["headstart.workflow"] = workflow
+sys.exit(main(["fit", "x"]))
+"""
+
+
+def test_a_library_that_resets_the_filters_of_warnings_does_not_let_them_through() -> None:
+    done = subprocess.run([sys.executable, "-c", WARNING], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+    assert "of no use" not in done.stderr
+
+
 @pytest.mark.skipif(os.name == "nt", reason="ends processes at once there")
 def test_a_terminated_fit_leaves_no_temporary_folder(tmp_path: Path) -> None:
     running = subprocess.Popen(

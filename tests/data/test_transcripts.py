@@ -43,6 +43,7 @@ def test_a_table(csv: Path) -> None:
     assert data.ids == ("a.wav", "b.wav", "c.wav", "d.wav")
     assert data.groups is not None
     assert data.groups.tolist() == [0, 1, 0, 1]
+    assert data.group_names == ("ann", "bob")
     assert any("column 'speaker', by its name" in note for note in data.notes)
     some = data.take(np.array([2, 0]))
     assert some.texts == ("Bye", "Hello there.")

@@ -259,6 +259,16 @@ def test_a_moment_of_other_work_decides_nothing(image_source: Source, monkeypatc
     assert fastest(measure(image_source)).engine == "onnxruntime"
 
 
+def test_a_busy_machine_does_not_make_the_check_of_the_features_coarse(
+    image_source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe cut to what a slow moment allows would have a tolerance of one item in 32."""
+    busy = _Slowed(0.3, 4)  # while it is estimated
+    monkeypatch.setattr(registry, "names", lambda group: ("onnxruntime",))
+    monkeypatch.setattr(registry, "get", lambda group, name: busy)
+    assert f"one item of {len(probe(image_source))}" in measure(image_source)[0].reason
+
+
 def measure_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> list[Measured]:
     with monkeypatch.context() as without:
         without.setattr("headstart.engines.measure.ROUNDS", 0)

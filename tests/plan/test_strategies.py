@@ -57,6 +57,31 @@ def test_what_cannot_serve_is_said_once_for_all_that_share_the_reason(registered
     assert found.reasons == ("made: sad, sorry not tried: it has no weights {here}",)
 
 
+def test_a_plug_in_that_breaks_is_said_and_the_others_go_on(registered, monkeypatch):
+    """Broken where it is asked whether it can serve, or already where its module is imported."""
+
+    def mistake(job):
+        raise KeyError("no\nsuch key")
+
+    get = registry.get
+
+    def broken(group, name):
+        if name == "scratch":
+            raise ImportError("cannot import name 'X'")
+        found = get(group, name)
+        if name == "sad":
+            found.reason_not = mistake
+        return found
+
+    monkeypatch.setattr(registry, "get", broken)
+    found = tunable(("sad", "scratch", "last-stages"), [(registered.job, CHOICE)])
+    assert [one.strategy for one in found.candidates] == ["last-stages"]
+    assert found.reasons == (
+        "made: sad not tried: internal error: KeyError: 'no\\nsuch key' (please report)",
+        "made: scratch not tried: internal error: ImportError: cannot import name 'X' (please report)",
+    )
+
+
 def test_a_candidate_tells_its_costs(registered):
     case = registered
     (tuned,) = tunable(("last-stages",), [(case.job, CHOICE)]).candidates

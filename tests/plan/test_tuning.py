@@ -163,6 +163,23 @@ def test_a_strategy_that_fails_is_left_out_and_the_race_goes_on(make_case, error
     assert failed.outcome.startswith("left out: ")
 
 
+@pytest.mark.parametrize("seconds", [None, 60.0])
+@pytest.mark.parametrize("asked", ["readings", "estimated_seconds", "preparing_seconds"])
+def test_a_strategy_that_cannot_say_what_it_takes_is_left_out(make_case, asked, seconds):
+    case = make_case()
+    broken = case.tuned(name="broken")
+
+    def mistake(*_):
+        raise ZeroDivisionError("division by zero")
+
+    setattr(broken.learner, asked, mistake)
+    watch, plan = race(case, broken, case.tuned(name="lora"), seconds=seconds)
+    assert "lora" in [one.candidate.strategy for one in watch.scored]
+    if seconds is not None or asked == "readings":  # without a limit no time is asked for
+        (failed,) = [step for step in plan.steps if step.candidate.endswith("broken")]
+        assert failed.outcome == "left out: internal error: ZeroDivisionError: division by zero (please report)"
+
+
 def test_a_model_that_cannot_be_shipped_is_left_out(make_case):
     case, plan = make_case(), Plan()
 

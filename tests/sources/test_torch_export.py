@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from headstart.errors import SourceError
 from headstart.sources import torch_export
+from headstart.sources.base import GRAPH_FILE
 from headstart.sources.torch_export import Output, export
 
 torch = pytest.importorskip("torch")
@@ -65,3 +67,31 @@ def test_a_graph_that_disagrees_is_refused(tmp_path, monkeypatch):
 def test_layers_that_cannot_be_pooled(tmp_path):
     with pytest.raises(SourceError, match=r"cannot be pooled .*ONNX file"):
         export(Tokens(), lambda model, ids, mask: [].ndim, [example(2, 5)], {0: "n"}, tmp_path)
+
+
+class Equal(torch.nn.Module):
+    """Weights that are equal by chance, and one that is used under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = (torch.nn.Linear(8, 8) for _ in range(3))
+        torch.nn.init.zeros_(self.first.bias)
+        torch.nn.init.zeros_(self.second.bias)
+        self.third.bias = self.first.bias
+        self.third.weight = self.first.weight
+
+    def forward(self, x):
+        return self.third(self.second(self.first(x).relu()).relu())
+
+
+def test_equal_weights_are_not_one(tmp_path):
+    """The exporter merges them, and training would keep them so; those that the model shares stay shared."""
+    model = Equal()
+    example = {"x": torch.randn(2, 8)}
+    export(model, lambda model, x: [Output("a", 0, "mean", model(x))], [example], {0: "n"}, tmp_path)
+    graph = onnx.load(str(tmp_path / GRAPH_FILE)).graph
+    assert "Identity" not in {node.op_type for node in graph.node}
+    first, second, third = [name for node in graph.node for name in node.input if name.endswith("bias")]
+    assert first == third != second
+    held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    np.testing.assert_array_equal(held[first], held[second])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from headstart.speech.states import States
 torch = pytest.importorskip("torch")
 pytest.importorskip("ctranslate2")
 
+from headstart.adapt import checkpoint  # noqa: E402
 from headstart.adapt.checkpoint import Shelf  # noqa: E402
+from headstart.adapt.optimiser import Optimiser  # noqa: E402
 from headstart.adapt.settings import Settings  # noqa: E402
 from headstart.speech.last_stages import LastStages  # noqa: E402
 from headstart.speech.recipe import RECIPES, Recipe  # noqa: E402
@@ -54,6 +57,52 @@ def test_on_the_way_back_and_then_the_very_same(small: Checkpoint) -> None:
             torch.testing.assert_close(p.detach(), torch.lerp(source[name], there[name], 0.25))
     for name, p in decoder.named_parameters():
         assert torch.equal(p.detach(), there[name])
+
+
+def copies(of: TorchDecoder) -> float:
+    """How often the weights of the layers are in memory as tensors: trained, kept, their moments, their gradients."""
+    shapes = {p.shape for p in of.layers.parameters()}
+    there = {}
+    for one in gc.get_objects():
+        if issubclass(type(one), torch.Tensor) and one.shape in shapes and one.dtype == torch.float32:
+            there[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
+            if one.grad is not None:
+                there[one.grad.untyped_storage().data_ptr()] = one.grad.untyped_storage().nbytes()
+    return sum(there.values()) / sum(4 * p.numel() for p in of.layers.parameters())
+
+
+def test_what_moves_is_held_no_oftener_than_needed(
+    small: Checkpoint, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of each epoch: weights, gradients, two moments; copies of weights and moments; the epochs so far."""
+    monkeypatch.setattr(checkpoint, "_PATIENCE", 0.0)  # every epoch's end is written to disk
+    decoders, state, cloning, saving = [], Optimiser.state, [], []
+    begin, keep = LastStages.begin, Shelf.keep
+
+    def begun(self, decoder):
+        decoders.append(decoder)
+        begin(self, decoder)
+
+    def cloned(self):
+        cloning.append(copies(decoders[0]))
+        return state(self)
+
+    def kept(self, arrays, fields):
+        saving.append(copies(decoders[0]))
+        keep(self, arrays, fields)
+
+    monkeypatch.setattr(LastStages, "begin", begun)
+    monkeypatch.setattr(Optimiser, "state", cloned)
+    monkeypatch.setattr(Shelf, "keep", kept)
+    examples = Examples(small, States(Recogniser(small), clips[:6], SILENT), ("one", "two") * 3, "en")
+    recipe = Recipe(Settings(epochs=3, batch=3, rate=1e-2, bf16=False), LastStages(1.0))
+    rows = np.arange(6)
+    tune(small, examples, rows, rows, recipe, Shelf(tmp_path, "k"), seed=0, progress=SILENT)
+    assert len(cloning) == len(saving) == 4
+    for epoch, (before, after) in enumerate(zip(cloning, saving, strict=True)):
+        once = 4 if epoch else 1
+        assert before <= once + epoch + 1 + 0.1  # the older copies are gone when the new ones are made
+        assert after <= once + epoch + 3 + 0.1
 
 
 def test_what_moved_can_be_held_by_transformers(small: Checkpoint, clips: list[Path], tmp_path: Path) -> None:

@@ -102,6 +102,21 @@ def test_the_gradient_in_parts_is_that_of_the_whole(decoder: TorchDecoder, examp
         np.testing.assert_allclose(parts[name], gradient, rtol=1e-3, atol=1e-5)
 
 
+def test_in_bfloat16_the_loss_and_the_gradient_are_those_of_float32_to_its_digits(
+    decoder: TorchDecoder, examples: Examples
+) -> None:
+    found = []
+    for bf16 in (False, True):
+        losses = Losses(decoder, examples, Device(bf16), pytest.fail)
+        losses.backward(np.arange(7), STAMPED, 0.1, reset(decoder))
+        found.append((losses.mean(np.arange(7)), np.concatenate([one.ravel() for one in gradients(decoder).values()])))
+    (loss, exact), (near, rounded) = found
+    assert near != loss  # it is computed otherwise
+    assert near == pytest.approx(loss, rel=0.02)
+    assert exact @ rounded / np.linalg.norm(exact) / np.linalg.norm(rounded) > 0.98
+    assert rounded.dtype == np.float32
+
+
 def test_short_memory_takes_fewer_clips_at_a_time(
     decoder: TorchDecoder, examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headstart.errors import ItemError, OptionError
+from headstart.errors import EngineError, ItemError, OptionError
 from headstart.speech import bundled
 from headstart.speech.decoder import Decoded, confidence
 from headstart.speech.listening import RATE, listen, log_mel
 from headstart.speech.recogniser import Recogniser
-from headstart.speech.transcript import Segment, Transcript, Unreadable
+from headstart.speech.transcript import Transcript, Unreadable
 
 from .conftest import DIGITS
 
@@ -29,7 +29,11 @@ def test_transcripts_come_in_order_and_do_not_depend_on_neighbours(recogniser, c
     np.testing.assert_allclose([one.confidence for one in together], [one.confidence for one in alone], atol=1e-4)
     assert [one.seconds for one in together] == pytest.approx([0.3 + 0.2 * k for k in range(len(clips))], abs=1e-3)
     assert len({one.text for one in together}) > 1
-    assert all(one.segments == (Segment(0.0, one.seconds, one.text),) for one in together if one.text)
+    for one in together:
+        assert "".join("".join(segment.text.split()) for segment in one.segments) == "".join(one.text.split())
+        times = [time for segment in one.segments for time in (segment.start, segment.end)]
+        assert times == sorted(times)
+        assert not times or 0 <= times[0] < times[-1] <= one.seconds
     assert all(not one.segments for one in together if not one.text)
 
 
@@ -41,6 +45,21 @@ def test_cached_features_and_states_give_the_same(recogniser, clips) -> None:
     states = [recogniser.encode(mel) for mel in mels]
     assert {one.shape for one in states} == {(1500, 32)}
     assert [one.text for one in recogniser.from_states(states, beam=1)] == expected
+
+
+def test_in_int8_it_hears_about_the_same(small, recogniser, clips) -> None:
+    rounded = Recogniser(small, compute="int8_float32", workers=1)
+    mel = recogniser.features(listen(clips[3]))
+    exact, near = recogniser.encode(mel), rounded.encode(mel)
+    assert (near != exact).any()  # it is computed otherwise
+    assert np.abs(near - exact).mean() < 0.05 * exact.std()
+    assert isinstance(next(rounded.transcribe(clips[3:], beam=1)), Transcript)
+
+
+def test_what_ctranslate2_cannot_compute_in_is_one_line(small) -> None:
+    pytest.importorskip("ctranslate2")
+    with pytest.raises(EngineError, match="CTranslate2 does not load small in int3"):
+        Recogniser(small, compute="int3")
 
 
 def test_windows_of_different_lengths_keep_their_order(recogniser) -> None:

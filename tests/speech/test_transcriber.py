@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -72,6 +73,24 @@ def test_a_folder_and_a_table_are_read(model, clips, tmp_path) -> None:
     assert [one["text"] for one in model.predict(clips[0].parent)] == [one["text"] for one in whole]
     frame = pd.DataFrame({"path": [str(clip) for clip in clips[:3]], "other": ["a", "b", "c"]})
     assert [one["text"] for one in model.predict(frame)] == [one["text"] for one in whole[:3]]
+
+
+_BLOCKED = """
+import json, sys
+for name in ("torch", "transformers", "peft", "accelerate", "timm"):
+    sys.modules[name] = None  # to import it is an ImportError
+import headstart as hs
+model = hs.load(sys.argv[1])
+print(json.dumps([model.predict(sys.argv[3:]), model.evaluate(sys.argv[2])]))
+"""
+
+
+def test_it_needs_neither_torch_nor_transformers(model, path, clips, tmp_path) -> None:
+    table = tmp_path / "held-out.csv"
+    pd.DataFrame({"path": clips[:3], "words": ["one two", "three", "four"]}).to_csv(table, index=False)
+    command = [sys.executable, "-c", _BLOCKED, str(path), str(table), *map(str, clips[:3])]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == json.loads(json.dumps([model.predict(clips[:3]), model.evaluate(table)]))
 
 
 def test_evaluation_counts_the_edits_of_the_texts(model, clips, tmp_path) -> None:

@@ -24,6 +24,7 @@ pytest.importorskip("ctranslate2")
 from headstart.adapt import checkpoint  # noqa: E402
 from headstart.adapt.checkpoint import Shelf  # noqa: E402
 from headstart.adapt.settings import Settings  # noqa: E402
+from headstart.speech import pace  # noqa: E402
 from headstart.speech.last_stages import LastStages  # noqa: E402
 from headstart.speech.lora import Lora  # noqa: E402
 from headstart.speech.losses import Losses  # noqa: E402
@@ -325,10 +326,10 @@ def test_a_full_disk_is_said_and_the_training_goes_on(
 ) -> None:
     whole = trained(small, examples, tmp_path / "a")
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
     tuned = trained(small, examples, tmp_path / "b")
     (note,) = tuned.notes
     assert note.startswith("no checkpoints (No space left on device)")
@@ -338,9 +339,33 @@ def test_a_full_disk_is_said_and_the_training_goes_on(
 def test_a_deadline_ends_it(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
     tuned = trained(small, examples, tmp_path, deadline=0.0)
     assert not tuned.finished
-    assert list(tuned.losses) == [Point(0, 0.0)]
-    name = "decoder/layer_0/ffn/linear_0/weight"
-    np.testing.assert_array_equal(tuned.weights(END)[name], small.weights[name].astype(np.float32))
+    assert (tuned.losses, tuned.ends) == ({}, {})
+
+
+@pytest.mark.parametrize("deadline", [0.0, 1.0, 9.0, 25.0, 40.0, 76.0, 79.0, 81.0, 1e3])
+def test_no_epoch_is_begun_that_would_not_be_read_by_the_deadline(
+    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deadline: float
+) -> None:
+    """A clock by which a step takes 2 s and a reading 9 s, and nothing else any time: an epoch takes 3 x 2 + 2 x 9."""
+    clock, mean, backward = [0.0], Losses.mean, Losses.backward
+
+    def timed(seconds, work):
+        def run(self, *given):
+            clock[0] += seconds
+            return work(self, *given)
+
+        return run
+
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Losses, "backward", timed(2.0, backward))
+    monkeypatch.setattr(Losses, "mean", timed(9.0, mean))
+    tuned = trained(small, examples, tmp_path, deadline=deadline)
+    epochs = (len(tuned.losses) - 1) // 2 if tuned.losses else 0
+    assert tuned.finished == (epochs == 3) == (deadline >= 9 + 3 * 24)
+    assert clock[0] <= max(deadline, 9.0)  # how long the first reading takes nobody knows
+    if deadline > 9 + 24:
+        assert epochs == min((deadline - 9) // 24, 3)
+        assert clock[0] == 9 + 24 * epochs  # no step for nothing
 
 
 def test_the_point_that_several_trainings_agree_on() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,9 @@ from headstart import registry
 from headstart.adapt.base import Job, Learned, Moved, Reading, Rows
 from headstart.heads.ridge import Ridge
 from headstart.plan.strategies import GROUP
+from headstart.sources.base import ImageInput, Source
+
+from ..adapt.conftest import conv_net, text_net
 
 SIDE = 16
 
@@ -129,6 +133,105 @@ class Opener:
         for tensor in onnx.load(job.source.graph).graph.initializer:
             if tuple(tensor.dims) == (12, 4):
                 yield tensor.name, numpy_helper.to_array(tensor)
+
+
+@dataclass(eq=False)
+class Sure:
+    """A registered strategy that claims to be right about items it did not learn from, so that it ships.
+
+    Attributes:
+        points: where it is read.
+        given: job and result of each training on everything, in order.
+    """
+
+    learner: Any
+    points: tuple[Reading, ...]
+    given: list[tuple[Job, Learned]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.learner, name)
+
+    def readings(self, job: Job, rows: int) -> tuple[Reading, ...]:
+        return self.points
+
+    def learn(self, job: Job, train: Rows, test: Rows, readings: Sequence[Reading]) -> Learned:
+        learned = self.learner.learn(job, train, test, readings)
+        if np.isin(test, train).all():  # the training on everything, which is checked against the engine
+            self.given.append((job, learned))
+            return learned
+        right = np.where(job.target.encoded()[test] > 0, 5.0, -5.0)
+        return replace(learned, scores=tuple(right for _ in learned.scores))
+
+
+@pytest.fixture
+def claim(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sure]:
+    """claim(name, reading, ...): the registered strategy of that name is sure of itself, and read there."""
+    get = registry.get
+
+    def put(name: str, *readings: Reading) -> Sure:
+        sure = Sure(get(GROUP, name), readings)
+        monkeypatch.setattr(registry, "get", lambda g, n: sure if (g, n) == (GROUP, name) else get(g, n))
+        return sure
+
+    return put
+
+
+def as_file(source: Source, path: Path) -> Path:
+    """A source as an ONNX file with its description, whose taps are the means."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source.graph, path)
+    taps = [tap.name for tap in source.taps if tap.name.endswith(".mean")]
+    described: dict[str, Any] = {"modality": source.modality, "taps": taps}
+    if isinstance(source.input, ImageInput):
+        described |= {"size": source.input.size, "mean": list(source.input.mean), "std": list(source.input.std)}
+    else:
+        described["max_tokens"] = source.input.max_tokens
+        shutil.copy(source.tokenizer, path.parent)
+    path.with_suffix(".json").write_text(json.dumps(described), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_conv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX source of images: dense and depthwise convolutions of random weights."""
+    folder = tmp_path_factory.mktemp("small")
+    return as_file(conv_net(folder / "net"), folder / "conv.onnx")
+
+
+@pytest.fixture(scope="session")
+def small_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX source of texts: two layers of attention with random weights."""
+    folder = tmp_path_factory.mktemp("small")
+    return as_file(text_net(folder / "net", vocabulary=100), folder / "bert.onnx")
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 images in two class folders: a bright square in noise that stands or lies."""
+    folder, rng = tmp_path_factory.mktemp("squares") / "squares", np.random.default_rng(4)
+    for k in range(48):
+        pixels = rng.integers(0, 120, (30, 30, 3), dtype=np.uint8)
+        height, width = (18, 8) if k % 2 else (8, 18)
+        y, x = rng.integers(0, 30 - height), rng.integers(0, 30 - width)
+        pixels[y : y + height, x : x + width] += np.uint8(100)
+        path = folder / ("tall" if k % 2 else "wide") / f"{k:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 texts of single letters in a table: the class is whether an a comes before a b."""
+    path, rng = tmp_path_factory.mktemp("letters") / "letters.csv", np.random.default_rng(5)
+    lines = ["text,label"]
+    for k in range(48):
+        word = list(rng.choice(list("cdefghij"), int(rng.integers(4, 12))))
+        first, second = sorted(rng.choice(len(word), 2, replace=False))
+        word[first], word[second] = ("a", "b") if k % 2 else ("b", "a")
+        lines.append(f"{' '.join(word)},{'up' if k % 2 else 'down'}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -97,12 +98,44 @@ def test_strategies_come_through_the_registry(corners, blind, register):
     assert "opener: a smaller batch" in report["notes"]
 
 
-def test_a_strategy_that_fails_leaves_the_other_curves(corners, blind, register):
-    register(Opener("opener", raises=EngineError("out of memory: fewer items"), when=3))
-    options = CurveOptions(sources=(str(blind),), strategies=("opener",), shots=(2,), draws=2, cache=False)
-    report = curve(corners, options)
-    assert [one["name"] for one in report["curves"]] == ["no transfer", "probe"]
-    assert "opener was left out: out of memory: fewer items" in report["notes"]
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (EngineError("out of memory: fewer items"), "out of memory: fewer items"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "not enough memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (IndexError("a mistake\nof a plug-in"), "internal error: IndexError: a mistake of a plug-in (please report)"),
+    ],
+)
+def test_a_strategy_that_fails_leaves_the_other_curves(corners, blind, register, tmp_path, capsys, error, reason):
+    """Whatever it raises: the others before and after it stand, and the line is in the report and on the screen."""
+    register(Opener("broken", raises=error, when=3), Opener("opener"))
+    command = ["curve", str(corners), "--source", str(blind), "--strategy", "broken", "--strategy", "opener"]
+    command += ["--shots", "2", "--draws", "2", "--no-cache", "--out", str(tmp_path / "c.svg"), "--json"]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert [one["name"] for one in report["curves"]] == ["no transfer", "probe", "opener"]
+    line = f"broken was left out: {reason}"
+    assert line in report["notes"]
+    assert printed.err.count(line) == 1
+    assert (tmp_path / "c.svg").is_file()
+
+
+def test_where_every_curve_fails_so_does_the_command(corners, blind, monkeypatch):
+    def short(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("headstart.plan.curve.Closed.learn", short)
+    with pytest.raises(MemoryError):
+        curve(corners, CurveOptions(sources=(str(blind),), shots=(2,), draws=1))
+
+
+def test_an_interrupted_curve_is_interrupted(corners, blind, register):
+    register(Opener("opener", raises=KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        curve(corners, CurveOptions(sources=(str(blind),), strategies=("opener",), shots=(2,), draws=1))
 
 
 def test_named_frozen_heads_are_curves_of_their_own(corners, blind):

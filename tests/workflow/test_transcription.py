@@ -29,6 +29,7 @@ from headstart.speech.losses import Losses  # noqa: E402
 from headstart.speech.moves import Moves  # noqa: E402
 from headstart.speech.recipe import RECIPES, Recipe  # noqa: E402
 from headstart.workflow import transcription  # noqa: E402
+from headstart.workflow.clock import Clock  # noqa: E402
 from headstart.workflow.transcription import transcribe  # noqa: E402
 from headstart.workflow.transcription_options import TranscriptionOptions  # noqa: E402
 from headstart.workflow.transcription_report import verdict  # noqa: E402
@@ -105,6 +106,25 @@ def test_a_budget_that_is_spent_keeps_the_untouched(calls: Path, tmp_path: Path)
     assert report["chosen"]["strategy"] == "untouched"
     assert any("no time to tune" in note for note in report["notes"])
     assert read(options.out).card.strategy == "untouched"
+
+
+def test_of_the_budget_hearing_and_saving_are_taken_off_before_anything_is_tuned(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, seen = Clock(), []
+
+    def found(task: object, recipe: object, deadline: float) -> None:
+        seen.append((deadline, clock.stages["save"]))
+
+    monkeypatch.setattr(transcription, "Clock", lambda: clock)
+    monkeypatch.setattr(transcription, "crossfit", found)
+    options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=1000)
+    report = transcribe(calls, options, recipe=RECIPE).report
+    ((deadline, saving),) = seen
+    assert saving > 0
+    hearing = report["candidates"][0]["seconds"]
+    assert hearing > 0
+    assert deadline == pytest.approx(clock.start + 1000 - saving - hearing, abs=0.001)
 
 
 def test_an_interrupt_keeps_the_best_so_far(calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,6 +251,63 @@ def test_the_command(calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([*base, "--strategy", "lora", "--strategy", "last-stages"]) == 2
     assert "--strategy was given 2 times" in capsys.readouterr().err
     assert main([*base, "--strategy", "last-stages"]) == 0
+
+
+@pytest.fixture(scope="module")
+def speakers(calls: Path) -> Path:
+    """The 30 tones, of four speakers and one who is not named."""
+    header, *rows = calls.read_text().splitlines()
+    names = ["ann", "bob", "cy", "dot", ""]
+    lines = [f"{header},speaker", *(f"{row},{names[k % 5]}" for k, row in enumerate(rows))]
+    (calls.parent / "speakers.csv").write_text("\n".join(lines) + "\n")
+    return calls.parent / "speakers.csv"
+
+
+def test_what_the_command_prints_of_words_and_speakers(
+    speakers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(RECIPES, "lora", RECIPE)
+    out = tmp_path / "x.headstart"
+    base = ["fit", str(speakers), "--task", "transcribe", "--language", "en", "--out", str(out)]
+    assert main(base) == 0
+    printed = capsys.readouterr().out
+    report = read(out).report
+    assert report["groups"] == 5
+    untouched, lora = (one["metrics"]["word_error_rate"]["value"] for one in report["candidates"])
+    before, after = (line for line in printed.splitlines() if line.startswith("small · "))
+    assert before.startswith(f"small · untouched  {100 * untouched:.1f}")
+    assert after.startswith(f"small · lora       {100 * lora:.1f}")
+    assert "◀" in after
+    assert "◀" not in before
+    improved, worse = report["words"]["improved"], report["words"]["worse"]
+    assert improved > 20
+    assert f"words improved: {improved}: {WORD} ({improved})\n" in printed
+    assert f"words got worse: {worse}" in printed
+    assert "by group, the worst first:\n" in printed
+    heading, *rows = printed.partition("by group, the worst first:\n")[2].splitlines()[:6]
+    assert heading.split() == ["group", "clips", "words", "untouched,", "%", "lora,", "%", "change,", "points"]
+    assert sorted(row.split()[0] for row in rows) == ["(none)", "ann", "bob", "cy", "dot"]
+    for row, group in zip(rows, report["by_group"], strict=True):
+        first, second = (one["metrics"]["word_error_rate"]["value"] for one in group["candidates"])
+        name, change = group["group"] or "(none)", 100 * (second - first)
+        assert row.split() == [name, "6", "6", f"{100 * first:.1f}", f"{100 * second:.1f}", f"{change:+.1f}"]
+    assert main(["evaluate", str(out), str(speakers)]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split() for line in printed.splitlines() if line.startswith("group")] == [
+        ["group", "clips", "words", "word", "error", "rate,", "%"]
+    ]
+    assert main(["evaluate", str(out), str(speakers), "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["by_group"]
+    assert {one["group"]: (one["n"], one["words"]) for one in groups} == dict.fromkeys(
+        ("ann", "bob", "cy", "dot", None), (6, 6)
+    )
+    rates = [one["metrics"]["word_error_rate"]["value"] for one in groups]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_no_groups_no_rates_by_group(calls: Path, tmp_path: Path) -> None:
+    options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=1e-3)
+    assert transcribe(calls, options).report["by_group"] is None
 
 
 def test_a_language_that_the_recogniser_does_not_know(calls: Path, tmp_path: Path) -> None:

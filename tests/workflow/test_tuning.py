@@ -137,6 +137,23 @@ def test_a_strategy_that_fails_leaves_the_first_model(run, register):
     assert result.report["plan"][0]["outcome"] == "left out: an operator cannot be trained"
 
 
+@pytest.mark.parametrize("how", [{"budget": 60.0}, {"strategies": ("broken", "opener")}])
+def test_a_plug_in_that_breaks_before_the_first_model_costs_nothing_else(run, register, how):
+    """It is asked whether it can serve before anything is saved."""
+
+    class Broken(Opener):
+        def reason_not(self, job):
+            raise AttributeError("'NoneType' object has no attribute 'x'")
+
+    register(Broken(name="broken"), Opener())
+    result, said = run(**how)
+    assert result.report["chosen"]["strategy"] == "opener"
+    failed = "internal error: AttributeError: 'NoneType' object has no attribute 'x' (please report)"
+    line = f"blind: broken not tried: {failed}"
+    assert line in said
+    assert line in result.report["notes"]
+
+
 def test_a_final_training_that_fails_leaves_the_first_model(run, register):
     opener = Opener(raises=EngineError("the loss was not a number"), when=10)
     register(opener)

@@ -116,16 +116,17 @@ class Shelf:
     def _write(self, path: Path, arrays: Arrays, fields: Mapping[str, Any]) -> None:
         if not self._writes or self.trouble:
             return
-        from safetensors.numpy import save
+        from safetensors import SafetensorError
+        from safetensors.numpy import save_file  # writes from where the arrays lie: `save` copies them twice
 
         temporary = path.with_suffix(f".{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             flat = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
-            temporary.write_bytes(save(flat, metadata={"fields": json.dumps(dict(fields))}))
+            save_file(flat, temporary, metadata={"fields": json.dumps(dict(fields))})
             os.replace(temporary, path)
-        except OSError as error:
-            self.trouble = error.strerror or str(error)
+        except (OSError, SafetensorError) as error:
+            self.trouble = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
             temporary.unlink(missing_ok=True)
 
 

@@ -67,8 +67,9 @@ def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[
         require(module, "torch", "moving weights")
     from headstart.adapt.checkpoint import Shelf, training_key
     from headstart.adapt.contrastive_training import ContrastiveTraining
-    from headstart.adapt.device import Device, own_randomness, short_memory_told
+    from headstart.adapt.device import Device, own_randomness
     from headstart.adapt.inputs import inputs_of
+    from headstart.adapt.memory import short_memory_told
 
     device = Device(recipe.settings.bf16)
     state = recipe.state() | {"device": device.torch.type, "bf16": device.bf16, "temperature": TEMPERATURE}

@@ -22,9 +22,10 @@ from headstart.adapt.contrastive_batches import ContrastBatches, passes
 from headstart.adapt.contrastive_gradient import Encoder, Gradient
 from headstart.adapt.contrastive_loss import affinity, contrastive_loss
 from headstart.adapt.cuts import last_tap
-from headstart.adapt.device import Device, is_out_of_memory, too_little_memory
+from headstart.adapt.device import Device
 from headstart.adapt.inputs import Inputs
 from headstart.adapt.losses import item_weights
+from headstart.adapt.memory import is_out_of_memory, too_little_memory
 from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.recipe import Recipe
 from headstart.adapt.standing import Track
@@ -58,7 +59,7 @@ class ContrastiveTraining:
         self._target = job.target.take(train)
         self._weights = None if job.weights is None else job.weights[train]
         self._labels = torch.from_numpy(self._target.encoded().astype(np.float32))
-        anchors = item_weights(self._target, self._weights, recipe.settings.balance)
+        anchors = item_weights(self._target, self._weights)
         self._anchors = torch.from_numpy(anchors.astype(np.float32))
         cut = None if recipe.cut is None else recipe.cut.tensor
         self._encoder = Encoder(job.source, self._tap, cut).to(device.torch)
@@ -120,7 +121,6 @@ class ContrastiveTraining:
             self._track.go_back(f"step {s.step + 1}")
             return False
         self._optimiser.adam.step()
-        self._optimiser.pull()
         s.step += 1
         return True
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.engines.processor import processor
-from headstart.errors import EngineError
 
 
 class Device:
@@ -53,13 +51,12 @@ class Device:
 
     def autocast(self) -> AbstractContextManager[None]:
         """Products in bfloat16 where that is chosen."""
-        context: AbstractContextManager[None] = torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.bf16)
-        return context
+        return torch.autocast(self.torch.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
     def put(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-        """Arrays as tensors there."""
+        """Arrays as tensors there; only CUDA keeps what it copies from until it was copied."""
         return {
-            name: torch.from_numpy(np.ascontiguousarray(x)).to(self.torch, non_blocking=True)
+            name: torch.from_numpy(np.ascontiguousarray(x)).to(self.torch, non_blocking=self.torch.type == "cuda")
             for name, x in feeds.items()
         }
 
@@ -73,6 +70,8 @@ class Device:
         """Give back memory that torch keeps for later."""
         if self.torch.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.torch.type == "mps":
+            torch.mps.empty_cache()
 
     def _native(self) -> bool:
         if self.torch.type == "cuda":
@@ -80,26 +79,9 @@ class Device:
         return self.on_cpu and bool(processor().bf16)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for what Python and torch raise, in their several ways, when memory is short."""
-    short = isinstance(error, RuntimeError) and re.search(r"out of memory|alloc", str(error), re.IGNORECASE)
-    return isinstance(error, MemoryError) or bool(short)
-
-
-@contextmanager
-def short_memory_told() -> Iterator[None]:
-    """Inside, too little memory is an EngineError that says what to do, wherever it was that it was short."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise too_little_memory() from error
-
-
-def too_little_memory(how: str = "") -> EngineError:
-    """The error of a training that does not fit, " with one item at a time" for instance."""
-    return EngineError(f"out of memory{how}: choose a strategy that trains less, or a smaller source")
+def full_precision(kind: str) -> AbstractContextManager[None]:
+    """Products in float32 inside `Device.autocast` too, which is only ever on for these kinds of device."""
+    return torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else nullcontext()
 
 
 @contextmanager

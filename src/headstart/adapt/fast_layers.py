@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headstart.adapt.device import full_precision
+
 if TYPE_CHECKING:
     from headstart.adapt.graph import GraphModule
 
@@ -60,7 +62,7 @@ class DepthwiseConv2d(nn.Conv2d):  # type: ignore[misc]
         ]  # fmt: skip
         small = h * w * out[0] * out[1] <= _LARGEST and self.out_channels == self.in_channels
         if not (small and x.device.type == "cpu" and torch.is_grad_enabled()):  # it is the gradient that gains
-            with torch.autocast(x.device.type, enabled=False):
+            with full_precision(x.device.type):
                 return super().forward(functional.pad(x.float(), self.pads) if self.pads else x.float())
         n, c = x.shape[:2]
         maps = (self.weight.flatten(1) @ self._reach(h, w).flatten(1)).view(c, h * w, -1)

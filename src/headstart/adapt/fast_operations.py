@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from headstart.adapt.fast_layers import channels_first
+from headstart.engines.torch_fusions import RUNNABLE
 from headstart.engines.torch_graph import Step
-from headstart.engines.torch_ops import OPERATIONS
 
 
 def operation_of(step: Step, constants: Mapping[str, Tensor]) -> Callable[..., Tensor]:
     """What runs a step that is no layer, called with the values of its inputs."""
-    plain = partial(OPERATIONS[step.operator], step.attributes)
+    plain = partial(RUNNABLE[step.operator], step.attributes)
     if step.operator == "Clip" and len(step.inputs) == 3 and all(name in constants for name in step.inputs[1:]):
         low, high = (float(constants[name]) for name in step.inputs[1:])
         return lambda x, *_: _Clip.apply(x, low, high)

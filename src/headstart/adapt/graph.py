@@ -21,6 +21,7 @@ from torch.nn import functional
 from headstart.adapt import norms
 from headstart.adapt.fast_operations import operation_of
 from headstart.adapt.layers import Layer, fill, layer_of, uses_of, with_biases
+from headstart.engines.torch_fusions import fused
 from headstart.engines.torch_graph import Step, on_host, steps, tensor_of
 from headstart.engines.torch_ops import OPERATIONS
 from headstart.engines.torch_support import needed, reason_not
@@ -112,6 +113,7 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         weights = _weights(plan, values)
         constants = {name: value for name, value in values.items() if name not in weights}
         plan, constants = _fold(plan, constants, set(outputs))
+        plan = fused(plan, constants, outputs)
         plan = with_biases(plan, weights, set(outputs))
         self.outputs = tuple(outputs)
         self.held: dict[str, Held] = {}
@@ -290,18 +292,6 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         """Have training leave an initializer that lives here as it is."""
         name, own, _ = self.held[initializer]
         getattr(self._modules[name] if name else self, own).requires_grad_(False)
-
-    def normalised(self) -> bool:
-        """True where batch normalisation was added."""
-        return any(name.endswith(norms.SUFFIX) for name in self._modules)
-
-    def unfold(self, batches: Iterable[Mapping[str, Tensor]]) -> None:
-        """Add batch normalisation after each convolution, such that the graph computes what it did; see `norms`.
-
-        Args:
-            batches: feeds, from which mean and variance of each convolution's output are measured.
-        """
-        norms.unfold(self, batches)
 
 
 def _check(model: onnx.ModelProto, outputs: Sequence[str], start: frozenset[str]) -> None:

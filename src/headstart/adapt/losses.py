@@ -11,18 +11,9 @@ from torch.nn import functional
 from headstart.tasks import Target
 
 
-def item_weights(target: Target, weights: NDArray[np.float64] | None, balance: float) -> NDArray[np.float64]:
-    """(n,) float64 of mean 1: the items' own weights, times their class's inverse share to the power `balance`.
-
-    Args:
-        target: labels of the n training items; only exclusive classes are balanced.
-        weights: (n,) or None for equal.
-    """
+def item_weights(target: Target, weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """(n,) float64 of mean 1: the weights of the n training items, which balance classes too; None for equal ones."""
     w = np.ones(len(target)) if weights is None else weights.astype(np.float64)
-    if balance and target.exclusive:
-        codes = target.y.astype(np.int64)
-        share = np.bincount(codes, weights=w, minlength=target.n_outputs)[codes]
-        w = w * np.where(share > 0, share, 1.0) ** -balance
     total = float(w.sum())
     return w * (len(w) / total) if total > 0 else w
 
@@ -34,11 +25,11 @@ class Objective:
         center, scale: regression trains on (y - center) / scale; 0 and 1 for classes.
     """
 
-    def __init__(self, target: Target, weights: NDArray[np.float64] | None, smoothing: float, balance: float) -> None:
+    def __init__(self, target: Target, weights: NDArray[np.float64] | None, smoothing: float) -> None:
         """`target` and `weights` are those of the n training items."""
         self.task = target.task
         self.center, self.scale = 0.0, 1.0
-        w = item_weights(target, weights, balance)
+        w = item_weights(target, weights)
         if target.task == "regression":
             y = target.y.astype(np.float64)
             self.center = float(np.average(y, weights=w))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from headstart.adapt.base import Moved
 from headstart.adapt.cuts import Cut
+from headstart.adapt.device import full_precision
 from headstart.adapt.fast_layers import hasten
 from headstart.adapt.graph import GraphModule
 from headstart.adapt.initial_head import InitialHead
@@ -54,7 +55,7 @@ class Network(nn.Module):  # type: ignore[misc]
     def forward(self, feeds: Mapping[str, Tensor]) -> Tensor:
         """(n, C) float32 logits of the same `feeds`."""
         features = self.features(feeds)
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features.device.type):
             logits: Tensor = self.head((features - self.center) / self.scale)
         return logits
 

@@ -1,7 +1,7 @@
-"""Batch normalisation put back into a graph it was folded out of, and folded in again; random weights.
+"""Random weights, with batch normalisation after each convolution; and how that is folded in when training is over.
 
 Exported convolutional nets have their batch normalisation folded into the convolution before it. Without it they do
-not train from random weights, and fine-tune poorly. Ioffe and Szegedy, 2015, arXiv 1502.03167:
+not train from random weights. Ioffe and Szegedy, 2015, arXiv 1502.03167:
 
     y = g (W x - m) / sqrt(v + e) + b     =     (s W) x + (b - m s),     s = g / sqrt(v + e)
 
@@ -10,7 +10,6 @@ A convolution's own bias would be taken away again by the mean, so it is left ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,41 +62,13 @@ def randomise(graph: GraphModule, seed: int) -> None:
                 parameter.fill_(1.0 if role == "scale" else 0.0)
 
 
-def unfold(graph: GraphModule, batches: Iterable[Mapping[str, Tensor]]) -> None:
-    """Batch normalisation after each convolution, which at first does nothing: y = (x - m) / s * s + m.
-
-    m and s are measured on `batches`, and are its running statistics. In evaluation the graph computes what it did,
-    in training nearly so.
-
-    Raises:
-        EngineError: a convolution has no bias to fold the normalisation into, or there are no batches.
-    """
-    convolutions = {n: m for n, m in graph.named_children() if isinstance(m, nn.Conv1d | nn.Conv2d)}
-    moments: dict[str, _Moments] = {name: _Moments() for name in convolutions}
-    hooks = [m.register_forward_hook(moments[name].see) for name, m in convolutions.items()]
-    try:
-        with torch.no_grad():
-            for feeds in batches:
-                graph(feeds)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for name, module in convolutions.items():
-        mean, variance = moments[name].result()
-        bias = module.bias
-        norm = _insert(graph, name, module)
-        with torch.no_grad():
-            norm.weight.copy_((variance + EPSILON).sqrt())
-            norm.bias.copy_(mean)
-            norm.running_mean.copy_(mean - bias)
-            norm.running_var.copy_(variance)
-
-
 def folded(kernel: Tensor, norm: Any) -> dict[str, Tensor]:
     """weight and bias of the convolution that does in one what `kernel`, without bias, and `norm` do in evaluation."""
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()  # (out,)
-    weight = kernel.double() * scale.reshape(-1, *[1] * (kernel.ndim - 1))
-    return {"weight": weight.float(), "bias": (norm.bias.double() - norm.running_mean.double() * scale).float()}
+    given = (kernel, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    w, gain, shift, mean, variance = (x.cpu().double() for x in given)  # MPS has no float64
+    scale = gain / (variance + norm.eps).sqrt()  # (out,)
+    weight = w * scale.reshape(-1, *[1] * (w.ndim - 1))
+    return {"weight": weight.float(), "bias": (shift - mean * scale).float()}
 
 
 def _insert(graph: GraphModule, name: str, module: Any) -> Any:
@@ -118,27 +89,3 @@ def _scatter(parameter: Tensor, generator: torch.Generator) -> None:
     values = torch.empty(parameter.shape)
     nn.init.trunc_normal_(values, std=_SPREAD, a=-2 * _SPREAD, b=2 * _SPREAD, generator=generator)
     parameter.copy_(values)
-
-
-class _Moments:
-    """Mean and variance of each channel over batches (Chan, Golub and LeVeque, 1979)."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._mean = self._squares = torch.zeros(())
-
-    def see(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """A forward hook: output (n, channels, ...)."""
-        axes = [0, *range(2, output.ndim)]
-        count = output.numel() // output.shape[1]
-        variance, mean = (x.double() for x in torch.var_mean(output.float(), dim=axes, correction=0))
-        total = self._count + count
-        gap = mean - self._mean
-        self._squares = self._squares + variance * count + gap**2 * (self._count * count / total)
-        self._mean = self._mean + gap * (count / total)
-        self._count = total
-
-    def result(self) -> tuple[Tensor, Tensor]:
-        if not self._count:
-            raise EngineError("cannot be trained with batch normalisation: no items to measure it on")
-        return self._mean.float(), (self._squares / self._count).float()

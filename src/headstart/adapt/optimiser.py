@@ -1,4 +1,4 @@
-"""AdamW with a learning rate for every depth, its schedule, and the pull toward the source."""
+"""AdamW with a learning rate for every depth, and its schedule."""
 
 from __future__ import annotations
 
@@ -37,22 +37,11 @@ class Optimiser:
             peak = settings.head_rate if name.startswith(HEAD) else peaks[name.removeprefix("body.")]
             groups[peak, settings.weight_decay if parameter.ndim > 1 else 0.0].append(parameter)
         self.adam = _adam([{"params": p, "lr": k[0], "peak": k[0], "weight_decay": k[1]} for k, p in groups.items()])
-        self._pull = settings.toward_source
-        self._start = {n: p.detach().clone() for n, p in self.parameters.items()} if self._pull else {}
 
     def set_rate(self, factor: float) -> None:
         """Every group at `factor` times its peak."""
         for group in self.adam.param_groups:
             group["lr"] = group["peak"] * factor
-
-    def pull(self) -> None:
-        """One decoupled step of L2-SP (arXiv 1802.01483): w <- w - rate * strength * (w - w_source)."""
-        if not self._pull:
-            return
-        rate = {id(p): group["lr"] for group in self.adam.param_groups for p in group["params"]}
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.lerp_(self._start[name], min(1.0, rate[id(parameter)] * self._pull))
 
     def state(self) -> dict[str, Tensor]:
         """Copies of the moments and step counts, under "NAME/exp_avg" and so on; empty before the first step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.adapt.base import Job, Learned, Reading, Rows
@@ -13,8 +14,7 @@ from headstart.optional import has, install_line, require
 from headstart.sources.base import Tap
 
 if TYPE_CHECKING:
-    from headstart.adapt.graph import GraphModule
-    from headstart.adapt.inputs import Inputs
+    from headstart.adapt.network import Start
 
 BLENDS = (0.25, 0.5, 0.75, 1.0)
 """How far from the source readings are taken."""
@@ -34,7 +34,6 @@ class Recipe:
         head: it starts from the probe's closed form, or from zero.
         fresh: random weights instead of the source's.
         rank: of LoRA's added products; 0 for training the weights themselves.
-        normalise: batch normalisation is put back after each convolution.
     """
 
     settings: Settings
@@ -43,7 +42,6 @@ class Recipe:
     head: Literal["probe", "zero"] = "probe"
     fresh: bool = False
     rank: int = 0
-    normalise: bool = False
     taps: Literal["last", "above", "all"] = "all"
 
     def read(self, job: Job) -> tuple[Tap, ...]:
@@ -58,7 +56,7 @@ class Recipe:
         cut = self.cut.tensor if self.cut else None
         return {
             **self.settings.state(), "cut": cut, "views": self.views, "head": self.head, "fresh": self.fresh,
-            "rank": self.rank, "normalise": self.normalise, "taps": self.taps,
+            "rank": self.rank, "taps": self.taps,
         }  # fmt: skip
 
 
@@ -88,8 +86,9 @@ def readings(job: Job, recipe: Recipe, rows: int) -> tuple[Reading, ...]:
 def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[Reading]) -> Learned:
     """Train as `recipe` says; what was trained before, and what a kill left, is taken up. See `Strategy.learn`."""
     from headstart.adapt.checkpoint import Shelf, training_key
-    from headstart.adapt.device import Device, own_randomness, short_memory_told
+    from headstart.adapt.device import Device, own_randomness
     from headstart.adapt.inputs import inputs_of
+    from headstart.adapt.memory import short_memory_told
     from headstart.adapt.training import Training
 
     for module in ("torch", "accelerate"):
@@ -103,7 +102,7 @@ def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[
     taps = recipe.read(job)
     inputs = inputs_of(job, recipe.cut, train, test, recipe.views, taps)
     with own_randomness(job.seed), short_memory_told():
-        start = _start(job, recipe, train, taps, inputs, device)
+        start = _start(job, recipe, train, taps)
         training = Training(job, start, recipe.settings, inputs, train, test, shelf, device)
         learned = training.run(readings)
     if inputs.trouble:
@@ -114,7 +113,7 @@ def learn(job: Job, recipe: Recipe, train: Rows, test: Rows, readings: Sequence[
     return learned
 
 
-def _start(job: Job, recipe: Recipe, train: Rows, taps: Any, inputs: Inputs, device: Any) -> Any:
+def _start(job: Job, recipe: Recipe, train: Rows, taps: tuple[Tap, ...]) -> Start:
     """The network's start, as the recipe has it."""
     from headstart.adapt.initial_head import InitialHead, initial_head
     from headstart.adapt.lora_layers import add_lora
@@ -126,12 +125,6 @@ def _start(job: Job, recipe: Recipe, train: Rows, taps: Any, inputs: Inputs, dev
         else InitialHead.zero(job, taps, None if recipe.fresh else train)
     )
 
-    def adapt(body: GraphModule) -> None:
-        if recipe.rank:
-            add_lora(body, recipe.rank)
-        if recipe.normalise and not body.normalised():
-            some = [train[i : i + 32] for i in range(0, min(len(train), 256), 32)]
-            body.unfold([device.put(inputs.feeds(rows, None)) for rows in some])
-
     fresh = job.seed if recipe.fresh else None
-    return Start(job.source, taps, recipe.cut, head, fresh, adapt if recipe.rank or recipe.normalise else None)
+    adapt = partial(add_lora, rank=recipe.rank) if recipe.rank else None
+    return Start(job.source, taps, recipe.cut, head, fresh, adapt)

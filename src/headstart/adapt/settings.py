@@ -19,9 +19,7 @@ class Settings:
         decay: what the rate is multiplied with for every depth nearer to the input.
         warmup: share of the steps in which the rates rise from 0.
         weight_decay: decoupled, of matrices and kernels only (Loshchilov and Hutter, arXiv 1711.05101).
-        toward_source: decoupled pull of the weights to where they started, L2-SP (Li et al., 2018, arXiv 1802.01483).
         smoothing: of labels (Szegedy et al., 2015, arXiv 1512.00567).
-        balance: 0: every item counts alike; 1: every class does; between: the power of the class's inverse share.
         clip: largest norm of the gradient.
         bf16: None: where the device has it natively.
     """
@@ -33,9 +31,7 @@ class Settings:
     decay: float = 0.8
     warmup: float = 0.1
     weight_decay: float = 0.01
-    toward_source: float = 0.0
     smoothing: float = 0.1
-    balance: float = 0.0
     clip: float = 1.0
     bf16: bool | None = None
 

@@ -49,9 +49,16 @@ class Track:
     """
 
     def __init__(
-        self, changing: Callable[[], Mapping[str, Tensor]], optimiser: Optimiser, shelf: Shelf, progress: Progress
-    ) -> None:
-        """`changing`: the tensors that training changes, by name."""
+        self, changing: Callable[[], Mapping[str, Tensor]], optimiser: Optimiser, shelf: Shelf, progress: Progress,
+        settled: dict[str, Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        """`changing`: the tensors that training changes, by name.
+
+        Args:
+            settled: other tensors, to which only more are added as the training goes on: kept on disk, and in memory
+                as they are; `resume` puts them there again.
+        """
+        self._settled = {} if settled is None else settled
         self.standing = Standing()
         self._changing, self._optimiser, self._shelf, self._progress = changing, optimiser, shelf, progress
         self._kept: tuple[dict[str, Tensor], dict[str, Tensor], int] = ({}, {}, 0)
@@ -64,11 +71,13 @@ class Track:
     def keep(self, **fields: int) -> None:
         """Keep the state in memory; on disk too, where that is due, with what else there is to come back to."""
         s = self.standing
+        self._kept = {}, {}, 0  # no longer needed, while its memory is
         weights = {name: value.detach().clone() for name, value in self._changing().items()}
         self._kept = weights, self._optimiser.state(), s.step
         if not self._shelf.due:
             return
         arrays: Arrays = {f"weight:{name}": value.cpu().numpy() for name, value in weights.items()}
+        arrays |= {f"settled:{name}": value.cpu().numpy() for name, value in self._settled.items()}
         arrays |= {f"adam:{name}": value.cpu().numpy() for name, value in self._kept[1].items()}
         arrays |= {f"scores:{i}": scores for i, scores in enumerate(s.scores)}
         own = {"step": s.step, "slower": s.slower, "rollbacks": s.rollbacks, "notes": s.notes}
@@ -81,10 +90,11 @@ class Track:
         kept = self._shelf.resume()
         if kept is None:
             return None
-        given: dict[str, dict[str, Any]] = {kind: {} for kind in ("weight", "adam", "scores")}
+        given: dict[str, dict[str, Any]] = {kind: {} for kind in ("weight", "settled", "adam", "scores")}
         for name, value in kept.arrays.items():
             kind, _, own = name.partition(":")
             given[kind][own] = np.array(value)
+        self._settled |= {n: torch.from_numpy(v) for n, v in given["settled"].items()}
         self._load({n: torch.from_numpy(v) for n, v in given["weight"].items()})
         self._optimiser.restore({n: torch.from_numpy(v) for n, v in given["adam"].items()})
         s, f = self.standing, kept.fields

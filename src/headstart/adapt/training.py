@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from headstart.adapt.base import Job, Learned, Reading, Rows
 from headstart.adapt.batches import Batches
 from headstart.adapt.checkpoint import Shelf
-from headstart.adapt.device import Device, is_out_of_memory, too_little_memory
+from headstart.adapt.device import Device
 from headstart.adapt.inputs import Feeds, Inputs
 from headstart.adapt.losses import Objective
+from headstart.adapt.memory import is_out_of_memory, too_little_memory
 from headstart.adapt.network import Network, Start, State
 from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.read_out import ReadOut
@@ -43,7 +44,7 @@ class Training:
         self._train = train
         target = job.target.take(train)
         weights = None if job.weights is None else job.weights[train]
-        self._objective = Objective(target, weights, settings.smoothing, settings.balance).to(device.torch)
+        self._objective = Objective(target, weights, settings.smoothing).to(device.torch)
         self._network = start.network().to(device.torch)
         plain = start.plain().to(device.torch).eval()
         self._standardise_heads(self._network, plain)
@@ -138,7 +139,6 @@ class Training:
         if self._device.agreed(not finite):
             return False
         self._optimiser.adam.step()
-        self._optimiser.pull()
         return True
 
     def _backward(self, feeds: Feeds, batch: Rows) -> bool:

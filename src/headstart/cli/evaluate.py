@@ -9,6 +9,7 @@ from typing import Any
 from headstart.cli.output import Output
 from headstart.cli.parsing import OFF_NAMES, new_command
 from headstart.cli.tables import metric, table
+from headstart.cli.transcription import by_group
 
 # Confusion matrices of more classes do not fit a terminal; --json has them.
 _CLASSES_SHOWN = 12
@@ -56,6 +57,7 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {item['id']}: {item['reason']}" for item in skipped[:_SKIPPED_SHOWN])
     rows = [[name.replace("_", " "), metric(name, interval)] for name, interval in report["metrics"].items()]
     yield from table(["metric", "value  95 % interval"], rows)
+    yield from by_group(report.get("by_group"))
     classes, confusion = report.get("classes"), report.get("confusion")
     if classes and confusion and len(classes) <= _CLASSES_SHOWN:
         yield ""

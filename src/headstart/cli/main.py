@@ -151,6 +151,8 @@ def _own_streams() -> Iterator[None]:
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not os.environ.get("HEADSTART_DEBUG"):
             warnings.simplefilter("ignore")
+            # scikit-learn resets the filters of the whole process in its threads, so that some come through.
+            warnings.showwarning = lambda *_, **__: None
         yield
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headstart.cli.output import Output
 from headstart.cli.tables import points, seconds, size, skipped_line, table
 from headstart.errors import OptionError
 
+_GROUPS_SHOWN = 10
 # Options of other tasks, with what they are when they are not given.
 _OTHERS: dict[str, Any] = {"modality": None, "time": None, "balance": False, "no_cache": False}
 
@@ -72,6 +73,37 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
     yield report["verdict"]["text"]
     if report["words"]:
         yield from _words(report["words"])
+    yield from by_group(report["by_group"])
+
+
+def by_group(rows: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:
+    """The word error rates of the worst groups, of a fit's candidates or of a model's; nothing without groups."""
+    if not rows:
+        return
+    shown = rows[:_GROUPS_SHOWN]
+    worst = "the worst first" if len(shown) == len(rows) else f"the worst {len(shown)} of {len(rows)}; --json has all"
+    yield f"by group, {worst}:"
+    candidates = [one["strategy"] for one in rows[0].get("candidates", ())]
+    changes = ["change, points"] if len(candidates) > 1 else []
+    cells = [
+        [
+            str(row["group"] or "(none)"),
+            str(row["n"]),
+            str(row["words"]),
+            *(_rate(one["metrics"]["word_error_rate"]) for one in row.get("candidates", [row])),
+            *(_change(row["gain"]) for _ in changes),
+        ]
+        for row in shown
+    ]
+    heads = [f"{one}, %" for one in candidates or ["word error rate"]]
+    yield from table(["group", "clips", "words", *heads, *changes], cells, right=(1, 2))
+
+
+def _change(gain: Mapping[str, Any]) -> str:
+    """A gain as the verdict has it: by how much the rate changes, "-4.0  [-6.1, -1.8]"."""
+    known = [one for one in (gain["value"], gain["high"], gain["low"]) if one is not None]
+    value, *ends = (f"{0.0 - round(100 * one, 1):+.1f}" for one in known) if known else ["-"]
+    return f"{value}  [{', '.join(ends)}]" if ends else value
 
 
 def _words(changed: Mapping[str, Any]) -> Iterator[str]:

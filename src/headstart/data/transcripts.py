@@ -34,6 +34,7 @@ class Transcripts:
         texts: n transcripts in NFC, with the case and the punctuation that they have.
         ids: n unique names that a person recognises.
         groups: (n,) int64 codes of what must stay on one side of a split (a speaker), or None.
+        group_names: of each code; "" is that of rows without a group.
         skipped: what was left out, with reasons.
         notes: what was inferred, one sentence each, to be said aloud.
     """
@@ -43,6 +44,7 @@ class Transcripts:
     texts: tuple[str, ...]
     ids: tuple[str, ...]
     groups: NDArray[np.int64] | None = None
+    group_names: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -85,13 +87,14 @@ def read_transcripts(
         first = f": {skipped[0].id}: {skipped[0].reason}" if skipped else ""
         raise DataError(f"none of the {len(skipped)} transcripts of {recorded.name} can be used{first}")
     untold, beside = _untranscribed(recorded)
-    groups, said = _groups(rows, recorded)
+    groups, names, said = _groups(rows, recorded)
     return Transcripts(
         name=recorded.name,
         paths=tuple(cast("Path", row.path) for row in rows),
         texts=tuple(row.text for row in rows),
         ids=tuple(row.id for row in rows),
         groups=groups,
+        group_names=names,
         skipped=(*recorded.bad, *skipped, *(Skipped(name, "no transcript") for name in untold)),
         notes=(*recorded.notes, *said, *notes, *_beside_note(beside)),
     )
@@ -173,16 +176,22 @@ def _repeated(rows: Sequence[Row], reasons: Sequence[str]) -> list[str]:
     return out
 
 
-def _groups(rows: Sequence[Row], recorded: Recorded) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """(n,) codes, rows without a group being one group more; None where there is nothing to group by."""
+def _groups(
+    rows: Sequence[Row], recorded: Recorded
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...], tuple[str, ...]]:
+    """(n,) codes, their names, and what is said of them; None where there is nothing to group by.
+
+    Rows without a group are one group more.
+    """
     if not recorded.group:
-        return None, ()
+        return None, (), ()
     distinct, codes = np.unique(np.array([row.group for row in rows]), return_inverse=True)
     if len(distinct) < 2:
-        return None, (f"groups: all transcripts are of one {recorded.group}, so splits cannot keep it apart",)
+        return None, (), (f"groups: all transcripts are of one {recorded.group}, so splits cannot keep it apart",)
     missing = sum(not row.group for row in rows)
     without = f"; {missing} without one are kept together" if missing else ""
-    return codes.reshape(-1).astype(np.int64), (f"groups: {len(distinct)} by {recorded.group}{without}",)
+    said = f"groups: {len(distinct)} by {recorded.group}{without}"
+    return codes.reshape(-1).astype(np.int64), tuple(map(str, distinct)), (said,)
 
 
 def _untranscribed(recorded: Recorded) -> tuple[list[str], int]:

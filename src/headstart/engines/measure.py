@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -32,7 +32,10 @@ ACCURACY_LOSS = 0.003
 SECONDS = 0.5
 """How long a candidate is timed, at least; one pass over the probe at least."""
 LONGEST_PASS = 1.5
-"""Seconds that one pass of the reference may take: for a slow source the probe is cut to what fits, FEWEST at least."""
+"""Seconds of processor time that one pass of the reference may take: for a slow source the probe is cut to what fits.
+
+FEWEST items at least. Not of the clock: on a busy machine the check of the features would become a coarse one.
+"""
 FEWEST = 32
 """Items of the probe that are always embedded."""
 HOPELESS = 2.0
@@ -43,6 +46,7 @@ ROUNDS = 2
 Whatever else the machine does only ever slows an engine down, and rarely the same one each time.
 """
 _WARM_UP_ITEMS, _ESTIMATES = 4, 3
+_INSTANT = 1e-6  # seconds: what a coarse clock may call none
 _GPU_SCALE = 64  # times the CPU's batch
 
 
@@ -85,7 +89,7 @@ def measure(source: Source, *, every: bool = False, progress: Progress = SILENT)
     """
     sample = probe(source)
     opened = _open(source, REFERENCE, "fp32", sample)
-    sample = sample.head(max(FEWEST, int(LONGEST_PASS * _estimate(opened))))
+    sample = sample.head(max(FEWEST, int(LONGEST_PASS * _estimate(opened, time.thread_time))))
     opened = replace(opened, feeds=sample.feeds)
     truth = _embed(opened)
     reference = _Truth(truth.taps, fidelity(truth.taps, truth.taps, sample.labels), sample.labels)
@@ -177,16 +181,20 @@ def _open(source: Source, name: str, precision: Precision, sample: Probe) -> _Op
     return _Opened(session, processor().workers if engine.device == "cpu" else 1, sample.feeds)
 
 
-def _estimate(opened: _Opened) -> float:
-    """Items a second of all workers, from the fastest of a few runs on a few items, after one that warms up."""
+def _estimate(opened: _Opened, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Items a second of all workers, from the fastest of a few runs on a few items, after one that warms up.
+
+    Args:
+        clock: seconds; of one thread only for an engine that computes in the thread that calls it.
+    """
     few = {key: values[:_WARM_UP_ITEMS] for key, values in opened.feeds[0].items()}
     opened.session.run(few)
     seconds = []
     for _ in range(_ESTIMATES):
-        started = time.perf_counter()
+        started = clock()
         opened.session.run(few)
-        seconds.append(time.perf_counter() - started)
-    return opened.workers * _count(few) / min(seconds)
+        seconds.append(clock() - started)
+    return opened.workers * _count(few) / max(min(seconds), _INSTANT)
 
 
 def _embed(opened: _Opened, *, whole: bool = True) -> _Run:

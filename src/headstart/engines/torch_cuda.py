@@ -74,13 +74,15 @@ class TorchCuda:
         except Exception as error:  # a damaged file raises protobuf's own errors
             raise cannot_open("torch-cuda", graph, error) from error
         check_outputs("torch-cuda", graph, outputs, [output.name for output in model.graph.output])
+        from headstart.engines.torch_fusions import fused
         from headstart.engines.torch_graph import steps
         from headstart.engines.torch_support import reason_not
 
         if reason := reason_not(model, model.graph.node):
             raise EngineError(f"torch-cuda cannot run {graph.name}: {reason}; or use a CPU engine")
         try:
-            plan, constants = steps(model, outputs), _constants(model, self._torch_device)
+            constants = _constants(model, self._torch_device)
+            plan = fused(steps(model, outputs), constants, {*constants, *outputs})
         except Exception as error:
             raise cannot_open("torch-cuda", graph, error) from error
         return _TorchSession(plan, constants, list(outputs), self._torch_device, precision)
@@ -111,13 +113,13 @@ class _TorchSession:
             raise cannot_run("torch-cuda", error) from error
 
     def _execute(self, feeds: dict[str, Any]) -> dict[str, Any]:
-        from headstart.engines.torch_ops import OPERATIONS
+        from headstart.engines.torch_fusions import RUNNABLE
 
         values = self._constants | {name: x.to(self._device) for name, x in feeds.items()}
         for step in self._steps:
             inputs = [values[name] if name else None for name in step.inputs]
             try:
-                values[step.output] = OPERATIONS[step.operator](step.attributes, *inputs)
+                values[step.output] = RUNNABLE[step.operator](step.attributes, *inputs)
             except Exception as error:
                 raise EngineError(f"{step.operator} ({step.output}): {error}") from error
             for name in step.last_use:

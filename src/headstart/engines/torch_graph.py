@@ -5,8 +5,8 @@ The CUDA engine runs such steps as they are; `headstart.adapt` makes layers with
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
@@ -35,17 +35,25 @@ def steps(model: onnx.ModelProto, outputs: Collection[str], start: Collection[st
     """
     found: list[Step] = []
     read = set(outputs)  # walking backwards: what later nodes read
-    kept = {tensor.name for tensor in model.graph.initializer} | read
     for node in reversed(needed(model, outputs, start)):
         attributes = {a.name: _plain(onnx.helper.get_attribute_value(a)) for a in node.attribute}
         several = node.op_type in SEVERAL
         for part in reversed(range(len(node.output))):
             if several and node.output[part] not in read:
                 continue
-            last = {name for name in node.input if name} - read - kept
             read |= {name for name in node.input if name}
             own = attributes | {"part": part, "parts": len(node.output)} if several else attributes
-            found.append(Step(node.op_type, own, tuple(node.input), node.output[part], tuple(sorted(last))))
+            found.append(Step(node.op_type, own, tuple(node.input), node.output[part]))
+    return with_last_use(found[::-1], {tensor.name for tensor in model.graph.initializer} | set(outputs))
+
+
+def with_last_use(plan: Sequence[Step], kept: Collection[str]) -> list[Step]:
+    """The steps, each told which of its inputs no later one reads; `kept` are values that stay."""
+    found, read = [], set(kept)
+    for step in reversed(plan):
+        inputs = {name for name in step.inputs if name}
+        found.append(replace(step, last_use=tuple(sorted(inputs - read))))
+        read |= inputs
     return found[::-1]
 
 

@@ -46,6 +46,12 @@ class Errors:
     def __len__(self) -> int:
         return len(self.references)
 
+    def take(self, rows: NDArray[np.int64]) -> Errors:
+        """Those of the utterances at positions `rows`."""
+        references, heard = (tuple(given[i] for i in rows) for given in (self.references, self.heard))
+        counts = (self.word_edits, self.words, self.character_edits, self.characters)
+        return Errors(references, heard, *(given[rows] for given in counts))
+
     def rates(self, groups: Groups | None = None, seed: int = 0) -> dict[str, Interval]:
         """`word_error_rate` and `character_error_rate` with their intervals; nan where the references have no words.
 

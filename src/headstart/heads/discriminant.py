@@ -1,4 +1,13 @@
-"""Distances to class means under a shrunk pooled covariance, with and without an item or its group: see `means`."""
+"""Distances to class means under a shrunk pooled covariance, with and without an item or its group: see `means`.
+
+The within-class scatter S is the total scatter T less that of the class means (M, a row a class; N = diag(W_c)), so
+one eigenbasis of T serves every penalty (Woodbury):
+
+    (S + p I)^-1 = A + A M^T core M A,   A = (T + p I)^-1,   core = N^1/2 (I - N^1/2 M A M^T N^1/2)^-1 N^1/2
+
+A M^T N is ridge on one-hot targets, and what `core` adds makes it a discriminant: penalised optimal scoring (Hastie,
+Buja and Tibshirani 1995).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.base import Floats
-from headstart.heads.eigenbasis import Dual, decompose
-from headstart.heads.moments import Moments, mean_eigenvalue
+from headstart.heads.eigenbasis import factorise
 from headstart.heads.rows import chunks, group_rows, working_dtype
 from headstart.heads.scaling import Scaling
 from headstart.tasks import Target
@@ -25,18 +33,66 @@ GAP_FLOOR = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Discriminant:
-    """Class means in the eigenbasis of the within-class scatter S = V diag(values) V^T.
+class Metric:
+    """(S + p I)^-1 in the eigenbasis of T: inner products of rows, of class means, and of both.
 
     Attributes:
-        scaling: the features' scaling.
+        shrink: (r,) the diagonal of A.
+        means: (C, r) class means.
+        core: (C, C) see the module.
+        gram: (C, C) M A M^T, the fits of the means.
+        lift: (C, C) I + core gram: `fits` @ lift are inner products with the means.
+        between: (C, C) inner products of the means.
+    """
+
+    shrink: Array
+    means: Array
+    core: Array
+    gram: Array
+    lift: Array
+    between: Array
+
+    @classmethod
+    def of(cls, values: Array, means: Array, class_weights: Array, penalty: float) -> Metric:
+        """At a positive penalty, for eigenvalues (r,) of T."""
+        shrink = 1.0 / (values + penalty)
+        gram = (means * shrink) @ means.T
+        root = np.sqrt(class_weights)
+        core = np.linalg.inv(np.eye(len(root)) - root[:, None] * gram * root)
+        core = root[:, None] * (core + core.T) / 2 * root
+        lift = np.eye(len(root)) + core @ gram
+        return cls(shrink, means, core, gram, lift, gram @ lift)
+
+    def fits(self, x: Array) -> Array:
+        """(m, C) x A M^T of rows x (m, r)."""
+        return np.asarray(x @ (self.means * self.shrink).T)
+
+    def beyond(self, fits: Array) -> Array:
+        """(m,) what `core` adds to the inner products of rows with themselves."""
+        return np.asarray(np.einsum("mc,mc->m", fits @ self.core, fits))
+
+    def norms(self, x: Array, fits: Array) -> Array:
+        """(m,) inner products of rows with themselves."""
+        return np.asarray(np.square(x) @ self.shrink) + self.beyond(fits)
+
+    def products(self, x: Array, y: Array, x_fits: Array, y_fits: Array) -> Array:
+        """(m, k) inner products of rows x (m, r) and y (k, r)."""
+        return np.asarray(x @ (y * self.shrink).T + x_fits @ self.core @ y_fits.T)
+
+
+@dataclass(frozen=True, eq=False)
+class Discriminant:
+    """Class means in the eigenbasis of the total scatter T = V diag(values) V^T.
+
+    Attributes:
+        scaling: the features' scaling: they are centred.
         codes: (n,) class of each item.   weights: (n,) positive item weights.
         class_weights: (C,) W_c; 0 for a class without items.
-        mean: the mean eigenvalue of the total scatter.
-        values: (q,) eigenvalues of S.
-        means: (C, q) class means in the eigenbasis; 0 for a class without items.
-        rows: index -> (m, q) float64 items in the eigenbasis.
-        to_features: (q, C) in the eigenbasis -> (d, C) on the scaled features.
+        mean: the mean eigenvalue of T.
+        values: (r,) eigenvalues of T.
+        means: (C, r) class means in the eigenbasis; 0 for a class without items.
+        rows: index -> (m, r) float64 items in the eigenbasis.
+        to_features: (r, C) in the eigenbasis -> (d, C) on the centred features.
     """
 
     scaling: Scaling
@@ -51,46 +107,31 @@ class Discriminant:
 
     @classmethod
     def of(cls, x: Floats, target: Target, weights: Array, present: NDArray[np.bool_]) -> Discriminant:
-        """From x (n, d): in the features where d <= n, else in the eigenbasis of the items' kernel matrix."""
-        codes = target.y.astype(np.int64)
+        """From x (n, d), whose columns are taken as they are but for their means."""
+        basis = factorise(x, weights, standardise=False)
+        dtype = working_dtype(x)
+        rows: Callable[[Index], Array] = lambda index: basis.rows(index, dtype).astype(np.float64, copy=False)  # noqa: E731
+        if len(x) * len(basis.values) <= KEPT_ROWS:
+            kept = rows(slice(None))
+            rows = lambda index: kept[index]  # noqa: E731
         y = target.encoded() * present
         sums = weights @ y
-        if x.shape[1] <= len(x):
-            normal = Moments.from_batch(x, y, weights).normal_equations()
-            scaling, total, cross = normal.scaling, normal.gram, normal.cross
-            mean = mean_eigenvalue(float(np.trace(total)), *x.shape)
-            dtype = working_dtype(x)
-            base: Callable[[Index], Floats] = lambda index: scaling.apply(x[index], dtype)  # noqa: E731
-            lift: Callable[[Array], Array] = lambda v: v  # noqa: E731
-        else:
-            dual = Dual.of(x, weights)
-            scaling, mean, total = dual.scaling, dual.mean, np.diag(dual.values)
-            base = lambda index: dual.rows(index, np.float64)  # noqa: E731
-            lift = dual.to_features
-            cross = base(slice(None)).T @ (weights[:, None] * y)
-        means = (cross / np.where(sums > 0, sums, 1.0)).T  # (C, q): rows are centred, so cross = W_c m_c
-        values, vectors = decompose(total - (means.T * sums) @ means)
-        small = vectors.astype(base(slice(0, 1)).dtype)
-        rotated: Callable[[Index], Array] = lambda index: (base(index) @ small).astype(np.float64, copy=False)  # noqa: E731
-        if len(x) * len(values) <= KEPT_ROWS:
-            kept = rotated(slice(None))
-            rotated = lambda index: kept[index]  # noqa: E731
-        return cls(
-            scaling,
-            codes,
-            weights,
-            sums,
-            mean,
-            values,
-            means @ vectors,
-            rotated,
-            lambda v: lift(vectors @ v),
-        )
+        cross = np.zeros((y.shape[1], len(basis.values)))
+        for part in chunks(len(x), 8 * (len(basis.values) + x.shape[1])):
+            cross += (weights[part, None] * y[part]).T @ rows(part)
+        means = cross / np.where(sums > 0, sums, 1.0)[:, None]  # rows are centred, so cross = W_c m_c
+        codes = target.y.astype(np.int64)
+        return cls(basis.scaling, codes, weights, sums, basis.mean, basis.values, means, rows, basis.to_features)
+
+    def metric(self, penalty: float) -> Metric:
+        """(S + penalty I)^-1."""
+        return Metric.of(self.values, self.means, self.class_weights, penalty)
 
     def linear(self, penalty: float) -> tuple[Array, Array]:
-        """Weight (d, C) on the scaled features and offset (C,): -distance / 2, but for a term common to classes."""
-        shrunk = self.means / (self.values + penalty)
-        return self.to_features(shrunk.T), -0.5 * (shrunk * self.means).sum(axis=1)
+        """Weight (d, C) on the centred features and offset (C,): -distance / 2, but for a term common to classes."""
+        metric = self.metric(penalty)
+        weight = (self.means * metric.shrink).T @ metric.lift
+        return self.to_features(weight), -0.5 * np.diag(metric.between)
 
     def weights_without(self, groups: NDArray[np.int64] | None) -> Array:
         """(n, C) the class weights without each item, or without its group."""
@@ -99,26 +140,38 @@ class Discriminant:
         np.add.at(sums, (member, self.codes), self.weights)
         return np.asarray(self.class_weights - sums[member])
 
-    def left_out(self, penalty: float, groups: NDArray[np.int64] | None) -> Array:
-        """(n, C) squared distances of each item to the class means, all fitted without it or its group."""
-        out = np.empty((len(self.codes), len(self.means)))
-        for rows in chunks(len(out), 8 * (3 * len(self.means) + 2 * len(self.values) + 2 * len(self.scaling.center))):
-            out[rows] = self._without_each(penalty, rows)
-        for group in [] if groups is None else group_rows(groups):
-            if len(group) > 1:
-                out[group] = self._without_group(penalty, group)
+    def leverages(self, penalties: Array) -> Array:
+        """(n, L) z (T + penalty I)^-1 z^T of each item, in one pass for all penalties (L,)."""
+        shrink = 1.0 / (self.values[:, None] + penalties)
+        out = np.empty((len(self.codes), len(penalties)))
+        for rows in chunks(len(out), 16 * len(self.values) + 16 * len(self.scaling.center)):
+            out[rows] = np.square(self.rows(rows)) @ shrink
         return out
 
-    def _without_each(self, penalty: float, index: slice) -> Array:
+    def left_out(self, penalty: float, leverages: Array, groups: NDArray[np.int64] | None) -> Array:
+        """(n, C) squared distances of each item to the class means, all fitted without it or its group.
+
+        Args:
+            leverages: (n,) those at the penalty.
+        """
+        metric = self.metric(penalty)
+        out = np.empty((len(self.codes), len(self.means)))
+        for rows in chunks(len(out), 8 * (3 * len(self.means) + 2 * len(self.values) + 2 * len(self.scaling.center))):
+            out[rows] = self._without_each(metric, rows, leverages[rows])
+        for group in [] if groups is None else group_rows(groups):
+            if len(group) > 1:
+                out[group] = self._without_group(metric, group)
+        return out
+
+    def _without_each(self, metric: Metric, index: slice, leverages: Array) -> Array:
         x, own, w = self.rows(index), self.codes[index], self.weights[index]
-        shrink = 1.0 / (self.values + penalty)
         item = np.arange(len(x))
-        norms = np.square(x) @ shrink  # (m,)
-        products = x @ (self.means * shrink).T  # (m, C)
-        between = (self.means * shrink) @ self.means.T  # (C, C)
-        distances = norms[:, None] - 2 * products + np.diag(between)  # (m, C)
-        # (x - m_k)^T A^-1 u for every class k; for the item's own class it is q = u^T A^-1 u.
-        tilted = norms[:, None] - products[item, own][:, None] - products + between[own]
+        fits = metric.fits(x)
+        norms = leverages + metric.beyond(fits)  # (m,)
+        products = fits @ metric.lift  # (m, C)
+        distances = norms[:, None] - 2 * products + np.diag(metric.between)  # (m, C)
+        # (x - m_k)^T (S + p I)^-1 u for every class k; for the item's own class it is q = u^T (S + p I)^-1 u.
+        tilted = norms[:, None] - products[item, own][:, None] - products + metric.between[own]
         q = tilted[item, own]
         rest = self.class_weights[own] - w
         last = rest <= 1e-9 * self.class_weights[own]  # nothing of its class is left; u is zero
@@ -128,22 +181,27 @@ class Discriminant:
         distances[item, own] = ratio**2 * q / gap
         return distances
 
-    def _without_group(self, penalty: float, group: NDArray[np.int64]) -> Array:
+    def _without_group(self, metric: Metric, group: NDArray[np.int64]) -> Array:
         x, own, w = self.rows(group), self.codes[group], self.weights[group]
-        shrink = 1.0 / (self.values + penalty)
         u = x - self.means[own]
-        means = self.means.copy()
+        means, changed = self.means.copy(), np.unique(own)
         taken = [np.sqrt(w)[:, None] * u]  # rows B: S loses B^T B
-        for c in np.unique(own):
+        for c in changed:
             rest = self.class_weights[c] - w[own == c].sum()
             if rest > 1e-9 * self.class_weights[c]:
                 moved = w[own == c] @ u[own == c]
                 means[c] -= moved / rest
                 taken.append(moved[None] / np.sqrt(rest))
         b = np.concatenate(taken)
-        inner = np.linalg.inv(np.eye(len(b)) - (b * shrink) @ b.T)
+        x_fits, b_fits, mean_fits = metric.fits(x), metric.fits(b), metric.gram.copy()
+        mean_fits[changed] = metric.fits(means[changed])
+        mean_norms = np.diag(metric.between).copy()
+        mean_norms[changed] = metric.norms(means[changed], mean_fits[changed])
+        inner = np.linalg.inv(np.eye(len(b)) - metric.products(b, b, b_fits, b_fits))
         inner = (inner + inner.T) / 2
-        xb, mb = (x * shrink) @ b.T, (means * shrink) @ b.T  # (m, b), (C, b)
-        own_part = np.square(x) @ shrink + ((xb @ inner) * xb).sum(axis=1)
-        class_part = np.square(means) @ shrink + ((mb @ inner) * mb).sum(axis=1)
-        return np.asarray(own_part[:, None] + class_part - 2 * ((x * shrink) @ means.T + xb @ inner @ mb.T))
+        xb = metric.products(x, b, x_fits, b_fits)  # (m, b)
+        mb = metric.products(means, b, mean_fits, b_fits)  # (C, b)
+        own_part = metric.norms(x, x_fits) + ((xb @ inner) * xb).sum(axis=1)
+        class_part = mean_norms + ((mb @ inner) * mb).sum(axis=1)
+        both = metric.products(x, means, x_fits, mean_fits) + xb @ inner @ mb.T
+        return np.asarray(own_part[:, None] + class_part - 2 * both)

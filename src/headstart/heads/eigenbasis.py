@@ -75,15 +75,17 @@ def floor_weights(weights: Array) -> Array:
     return np.asarray(np.maximum(weights, WEIGHT_FLOOR * weights.max()))
 
 
-def factorise(x: Floats, weights: Array, emphasis: Array | None = None) -> Eigenbasis:
+def factorise(x: Floats, weights: Array, emphasis: Array | None = None, *, standardise: bool = True) -> Eigenbasis:
     """The eigenbasis of x (n, d) under positive weights (n,), by the smaller of the two matrices.
 
     Args:
         emphasis: (d,) what the scaled columns are multiplied by: a penalty spares the large ones. None for ones.
+        standardise: columns to equal spread; else they are centred only.
     """
     if len(x) < x.shape[1]:
-        return Dual.of(x, weights, emphasis)
-    normal = Moments.from_batch(x, np.zeros((len(x), 0)), weights).normal_equations()
+        return Dual.of(x, weights, emphasis, standardise=standardise)
+    moments = Moments.from_batch(x, np.zeros((len(x), 0)), weights)
+    normal = moments.normal_equations(standardise=standardise)
     return Primal.of(x, normal.emphasised(emphasis), weights)
 
 
@@ -121,9 +123,9 @@ class Dual(Eigenbasis):
     """By the kernel matrix of the items; `vectors` is U (n, n - 1), orthogonal to s."""
 
     @classmethod
-    def of(cls, x: Floats, weights: Array, emphasis: Array | None = None) -> Dual:
+    def of(cls, x: Floats, weights: Array, emphasis: Array | None = None, *, standardise: bool = True) -> Dual:
         """From the items themselves."""
-        scaling = Scaling.fit(x, weights)
+        scaling = Scaling.fit(x, weights) if standardise else Scaling.fit(x, weights).centring()
         scaling = scaling if emphasis is None else scaling.times(emphasis)
         return cls._of(x, scaling, _kernel(x, scaling, np.sqrt(weights)), weights, x.shape[1])
 

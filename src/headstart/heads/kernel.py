@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 
 from headstart.errors import ArtefactError
 from headstart.heads.base import Floats, HeadState
+from headstart.heads.cosines import all_unit_rows, in_blocks, unit_rows
 from headstart.heads.eigenbasis import Dual, floor_weights
 from headstart.heads.loo import RidgePath, leave_out, left_out_scores
 from headstart.heads.ridge import ABSENT, PENALTIES
 from headstart.heads.rows import check_scoring, check_training, chunks, present_classes, present_without
-from headstart.heads.scaling import CONSTANT, column_means
+from headstart.heads.scaling import column_means
 from headstart.tasks import TASKS, Target, Task
 
 Array = NDArray[np.float64]
@@ -71,7 +72,7 @@ class FittedKernel:
         stored = self.items.astype(np.float32)
         out = np.empty((len(x), self.weight.shape[1]))
         for rows in chunks(len(x), 8 * x.shape[1] + 24 * len(stored)):
-            units = _units(x[rows], self.center, blocks).astype(np.float32)
+            units = unit_rows(x[rows], self.center, blocks, np.float16).astype(np.float32)
             out[rows] = _kernel(_distances(units, stored, blocks), self.widths) @ self.weight + self.bias
         return _link(out, self.settings["task"])
 
@@ -120,9 +121,7 @@ class Kernel:
         floored = floor_weights(given)
         blocks = self.blocks or (x.shape[1],)
         center = column_means(x, given)
-        items = np.empty(x.shape, np.float16)
-        for rows in chunks(len(x), 8 * x.shape[1]):
-            items[rows] = _units(x[rows], center, blocks)
+        items = all_unit_rows(x, center, blocks, np.float16)
         y = target.encoded()
         some = _some(given, seed)
         part = items[some].astype(np.float32)
@@ -228,30 +227,11 @@ def _some(weights: Array, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(there)[:SAMPLE])
 
 
-def _units(x: Floats, center: Array, blocks: tuple[int, ...]) -> NDArray[np.float16]:
-    """(m, d) rows centred, each block at unit length; a block at the mean stays zero."""
-    z = x - center
-    z[np.abs(z) <= CONSTANT * np.abs(center)] = 0.0  # rounding of a column that does not vary
-    out = np.empty(z.shape, np.float16)
-    for part, unit in zip(_blocks(z, blocks), _blocks(out, blocks), strict=True):
-        largest = np.maximum(part.max(axis=1), -part.min(axis=1))
-        part /= np.maximum(largest, np.finfo(float).tiny)[:, None]  # huge squares would overflow, tiny ones vanish
-        length = np.sqrt(np.einsum("ij,ij->i", part, part))
-        np.divide(part, np.maximum(length, 0.5)[:, None], out=unit, casting="same_kind")
-    return out
-
-
-def _blocks(x: NDArray[Any], blocks: tuple[int, ...]) -> Iterator[NDArray[Any]]:
-    """(m, width) views of the blocks of x (m, d)."""
-    ends = np.cumsum(blocks)
-    return (x[:, end - width : end] for end, width in zip(ends, blocks, strict=True))
-
-
 def _distances(
     a: NDArray[np.float32], b: NDArray[np.float32], blocks: tuple[int, ...]
 ) -> Iterator[NDArray[np.float32]]:
     """For each block (m, n) 1 - cosine of rows of unit length."""
-    for left, right in zip(_blocks(a, blocks), _blocks(b, blocks), strict=True):
+    for left, right in zip(in_blocks(a, blocks), in_blocks(b, blocks), strict=True):
         cosines = left @ right.T
         yield np.subtract(1.0, cosines, out=cosines)
 

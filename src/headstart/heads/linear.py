@@ -53,7 +53,7 @@ class LinearMap:
 
 @dataclass(frozen=True, eq=False)
 class FittedLinear:
-    """A fitted head whose scores are a linear map: ridge, logistic and class means all end here.
+    """A fitted head whose scores are a linear map: ridge and logistic regression end here.
 
     Attributes:
         kind: the registered name of the head that made it.

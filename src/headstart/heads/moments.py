@@ -150,8 +150,8 @@ class Moments:
             yy=np.delete(self.yy, position),
         )
 
-    def normal_equations(self) -> NormalEquations:
-        """What ridge solves: moments about the mean, of features scaled by their own spread.
+    def normal_equations(self, *, standardise: bool = True) -> NormalEquations:
+        """What ridge solves: moments about the mean, of features scaled by their own spread, or only centred.
 
         Raises:
             DataError: there is no weight, or a sum is not finite.
@@ -161,6 +161,7 @@ class Moments:
         shift = self.x / self.weight
         gram = dger(-1.0, shift, self.x, a=self.xx.copy(order="F"), overwrite_a=True)
         scaling = Scaling.from_variance(self.reference + shift, np.diag(gram) / self.weight)
+        scaling = scaling if standardise else scaling.centring()
         gram *= scaling.factor
         gram *= scaling.factor[:, None]
         y_mean = self.y / self.weight

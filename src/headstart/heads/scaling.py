@@ -88,6 +88,10 @@ class Scaling:
         """The scaling with each scaled column multiplied by its emphasis (d,), none negative; 0 drops it."""
         return Scaling(self.center, self.factor * emphasis)
 
+    def centring(self) -> Scaling:
+        """The scaling that only centres; constant columns still drop out."""
+        return Scaling(self.center, np.where(self.factor > 0, 1.0, 0.0))
+
     def apply(self, x: Floats, dtype: DTypeLike) -> Floats:
         """Scaled rows of x (m, d) in `dtype`; centring is done in float64, so an offset costs no precision."""
         return ((x - self.center) * self.factor).astype(dtype, copy=False)

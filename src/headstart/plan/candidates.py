@@ -148,6 +148,8 @@ class Frozen:
             return copy + 8 * n * min(n, d)
         if self.head_name == "knn":
             return 2 * copy
+        if self.head_name == "means":  # rows of unit length beside those given
+            copy *= 2
         if self.head_name == KERNEL_HEAD:  # items in float32; kernel, eigenvectors and their workspace
             return 3 * copy + 32 * n**2
         return copy + 32 * min(n, d) ** 2  # Gram matrix, eigenvectors and their workspace, float64

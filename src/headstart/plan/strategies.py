@@ -10,6 +10,7 @@ from headstart.adapt.base import Job, Strategy
 from headstart.data.dataset import Modality
 from headstart.engines.memory import Choice
 from headstart.plan.candidates import frozen_heads
+from headstart.plan.failure import reason_of
 from headstart.plan.tuned import FROM_SCRATCH, Tuned
 from headstart.tasks import Task
 
@@ -71,8 +72,12 @@ def tunable(names: Sequence[str], jobs: Sequence[tuple[Job, Choice]]) -> Tunable
     reasons: dict[tuple[str, str], list[str]] = {}
     for job, choice in jobs:
         for name in names:
-            learner: Strategy = registry.get(GROUP, name)
-            if (reason := learner.reason_not(job)) is None:
+            try:
+                learner: Strategy = registry.get(GROUP, name)
+                reason = learner.reason_not(job)
+            except Exception as error:
+                reason = reason_of(error)
+            if reason is None:
                 found.append(Tuned(job, learner, choice))
             else:
                 reasons.setdefault((job.source.name, reason), []).append(name)

@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from headstart.errors import HeadstartError
 from headstart.plan.crossfit import OutOfFold, Problem
+from headstart.plan.failure import reason_of
 from headstart.plan.pace import Pace
 from headstart.plan.runner import Runner, points
 from headstart.plan.scored import Scored
@@ -68,7 +68,12 @@ class TuningRace:
             KeyboardInterrupt: the user has had enough; what was done stands in the plan.
         """
         few = None if self.deadline is None else subset(self.problem)
-        runners = [Runner.of(candidate, self.problem, few, 1.0 - self.bar.mean) for candidate in candidates]
+        runners = []
+        for candidate in candidates:
+            try:
+                runners.append(Runner.of(candidate, self.problem, few, 1.0 - self.bar.mean))
+            except Exception as error:
+                self._leave_out(f"{candidate.label} · {candidate.strategy}", error)
         while (runner := self._next(runners)) is not None:
             if not self._step(runner):
                 runners.remove(runner)
@@ -78,7 +83,7 @@ class TuningRace:
         if self.deadline is None:
             return runners[0] if runners else None
         left = max(self.deadline - time.perf_counter(), 0.0)
-        fitting = [runner for runner in runners if runner.fit_into(left, self._pace)]
+        fitting = [runner for runner in tuple(runners) if self._fits(runner, left, runners)]
         if not fitting:
             self._leave(runners, left)
             return None
@@ -86,6 +91,19 @@ class TuningRace:
         ahead = max((one for one in fitting if one.started), key=self._promise, default=best)
         room = left - best.rung_seconds(self._pace) >= ahead.seconds(self._pace)
         return best if best is ahead or room else ahead
+
+    def _fits(self, runner: Runner, left: float, runners: list[Runner]) -> bool:
+        """True where there is time for it; one whose strategy cannot even say how long it takes is removed."""
+        try:
+            return runner.fit_into(left, self._pace)
+        except Exception as error:
+            runners.remove(runner)
+            self._leave_out(runner.name, error)
+            return False
+
+    def _leave_out(self, name: str, error: Exception) -> None:
+        """Say that a candidate failed before it was trained."""
+        self.plan.add(name, "not tried", 0.0, f"left out: {reason_of(error)}")
 
     def _promise(self, runner: Runner) -> float:
         """The expected improvement for each second that it still needs."""
@@ -104,15 +122,8 @@ class TuningRace:
         came = Next(False, "interrupted")
         try:
             came = self._rung(runner)
-        except HeadstartError as error:
-            came = Next(False, f"left out: {error}")
-        except MemoryError:
-            came = Next(False, "left out: not enough memory")
-        except OSError as error:
-            came = Next(False, f"left out: {error.strerror or error}")
-        except Exception as error:  # a mistake of a strategy, which may be anybody's, must not cost the others
-            name = " ".join(f"{type(error).__name__}: {error}".split())
-            came = Next(False, f"left out: internal error: {name} (please report)")
+        except Exception as error:
+            came = Next(False, f"left out: {reason_of(error)}")
         finally:
             self.plan.add(runner.name, why, time.perf_counter() - start, came.outcome)
         return came.goes_on

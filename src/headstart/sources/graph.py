@@ -7,7 +7,7 @@ of ONNX files adds its pooling with it. Opset 20 (the first with Gelu), IR versi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,35 @@ def sound_input(how: SoundInput) -> onnx.ValueInfoProto:
     if how.front == "wave":
         return helper.make_tensor_value_info("wave", TensorProto.FLOAT, ["n", "t"])
     return helper.make_tensor_value_info("mel", TensorProto.FLOAT, ["n", how.bands, how.frames or "t"])
+
+
+def untie(model: onnx.ModelProto, shared: Sequence[Collection[str]] = ()) -> None:
+    """Give each weight that an exporter merged with an equal one its own values, for training to move them apart.
+
+    An exporter leaves an Identity under the name of what it merged; biases of zeros are often all one.
+
+    Args:
+        shared: names of weights that are meant to be one.
+    """
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    outputs = {output.name for output in graph.output}
+    merged = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Identity" and node.input[0] in weights and node.output[0] not in outputs
+    }
+    one = {name: kept for name, kept in merged.items() if any(name in same and kept in same for same in shared)}
+    for name, kept in merged.items():
+        if name not in one:
+            copy = graph.initializer.add()
+            copy.CopyFrom(weights[kept])
+            copy.name = name
+    left = [node for node in graph.node if node.output[0] not in merged]
+    for node in left:
+        node.input[:] = [one.get(name, name) for name in node.input]
+    del graph.node[:]
+    graph.node.extend(left)
 
 
 def strip(model: onnx.ModelProto) -> None:

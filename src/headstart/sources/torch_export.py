@@ -82,7 +82,7 @@ def export(
         for exporter in (_trace, _export_program):
             try:
                 exporter(wanted, examples[0], axes, [tap.name for tap in taps], directory / GRAPH_FILE)
-                _finish(taps, directory)
+                _finish(taps, directory, _shared(wanted))
                 _compare(wanted, examples, taps, directory / GRAPH_FILE)
             except Exception as error:  # an exporter may raise anything; the other may still work
                 failures.append(f"{exporter.__name__.strip('_')}: {_reason(error)}")
@@ -176,14 +176,23 @@ def _export_program(
     )
 
 
-def _finish(taps: Sequence[Tap], directory: Path) -> None:
-    """Rewrite what an exporter wrote with declared outputs and without its notes."""
+def _shared(module: torch.nn.Module) -> list[set[str]]:
+    """Names of parameters that are one and the same."""
+    names: dict[int, set[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), set()).add(name)
+    return [same for same in names.values() if len(same) > 1]
+
+
+def _finish(taps: Sequence[Tap], directory: Path, shared: Sequence[set[str]]) -> None:
+    """Rewrite what an exporter wrote with declared outputs, without its notes, and equal weights apart."""
     import onnx
 
-    from headstart.sources.graph import strip, tap_info, write
+    from headstart.sources.graph import strip, tap_info, untie, write
 
     model = onnx.load_model(directory / GRAPH_FILE)
     strip(model)
+    untie(model, shared)
     del model.graph.output[:]
     model.graph.output.extend(tap_info(tap) for tap in taps)
     write(model, directory)

@@ -20,7 +20,7 @@ What learns works on the parts in between, and gives the weights back:
 
 One subject a file: `dimensions` (sizes and the shape of every weight), `tokens`, `checkpoint`, `bundled`, `pretrained`
 and `opening` (where they come from), `conversion` (CTranslate2's names and those of transformers), `listening`,
-`decoder`, `recogniser`, `windows` (long recordings), `transcript`, `artefact`, `transcriber`; of training `states`,
-`examples`, `torch_decoder`, `moves` (`lora`, `last_stages`), `recipe`, `tuning`. Whisper is described in Radford et al.
-2022 (2212.04356).
+`decoder`, `recogniser`, `windows` (long recordings), `phrases` (short ones), `transcript`, `artefact`, `transcriber`;
+of training `states`, `examples`, `torch_decoder`, `moves` (`lora`, `last_stages`), `recipe`, `pace`, `tuning`. Whisper
+is described in Radford et al. 2022 (2212.04356).
 """

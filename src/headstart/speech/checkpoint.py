@@ -124,12 +124,18 @@ class Checkpoint:
             "suppress_ids": list(self.settings.suppress),
             "suppress_ids_begin": list(self.settings.suppress_first),
             "lang_ids": list(self.tokens.languages.values()),
+            "alignment_heads": self._aligning(),
         }
         return {
             "model.bin": write(model),
             "config.json": json.dumps(config).encode(),
             "vocabulary.json": json.dumps(self.tokens.vocabulary).encode(),
         }
+
+    def _aligning(self) -> list[tuple[int, int]]:
+        """Layer and head of those whose attention says when a word is said: all of the later half."""
+        layers = self.dimensions.decoder_layers
+        return [(layer, head) for layer in range(layers // 2, layers) for head in range(self.settings.heads)]
 
 
 def checked(checkpoint: Checkpoint) -> Checkpoint:

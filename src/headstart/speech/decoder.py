@@ -21,6 +21,7 @@ Array = NDArray[np.float32]
 _MOST_COMPRESSED = 2.4
 _NO_REPEAT = 4  # tokens in a row that a second attempt does not produce twice
 _LONGEST_LOOP = 32  # tokens
+_POSITIONS = 50  # of the encoder, a second
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,23 @@ class Decoder:
                 again = self._generate(states[k : k + 1], languages[k : k + 1], beam, timestamps, ngram=_NO_REPEAT)[0]
                 found[k] = without_loop(one) if self._endless(again) else again
         return found
+
+    def starts(self, states: Array, decoded: Decoded, seconds: float) -> list[float]:
+        """When each token of a text begins, in seconds, by where the later half of the layers attend to.
+
+        Args:
+            states: (positions, width) float32. What follows the recording is left out, which makes it a fifth of the
+                work, and no worse.
+            decoded: of these states, without timestamps.
+            seconds: the length of the recording.
+        """
+        ids = list(decoded.ids)
+        length = min(math.ceil(seconds * _POSITIONS), len(states))
+        prompt = self._tokens.prompt(decoded.language, timestamps=True)
+        given = self._view(states[None, : length + _POSITIONS // 2])
+        (found,) = self._model.align(given, prompt, [ids], [2 * length])
+        first = {token: position / _POSITIONS for token, position in reversed(found.alignments)}
+        return [first.get(k, seconds) for k in range(len(ids))]
 
     def _generate(
         self, states: Array, languages: Sequence[str], beam: int, timestamps: bool, ngram: int = 0

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.adapt.device import Device, is_out_of_memory
+from headstart.adapt.device import Device
+from headstart.adapt.memory import is_out_of_memory
 from headstart.errors import EngineError
 from headstart.speech.examples import Batch, Examples
 from headstart.speech.torch_decoder import TorchDecoder

@@ -24,6 +24,7 @@ from headstart.speech import windows
 from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.decoder import Decoded, Decoder, confidence
 from headstart.speech.listening import RATE, listen, log_mel
+from headstart.speech.phrases import Stretch, cut_at_pauses, phrases
 from headstart.speech.transcript import Heard, Segment, Transcript, Unreadable
 
 Array = NDArray[np.float32]
@@ -62,7 +63,8 @@ class Recogniser:
         Args:
             language: of all of them, "en"; None to find it out for each, or English.
             beam: hypotheses kept; 1 is greedy.
-            timestamps: find the segments of recordings of at most 30 s too, which else are one segment each.
+            timestamps: ask the recogniser for the segments of recordings of at most 30 s too; else they are cut at
+                their pauses (see `phrases`).
 
         Raises:
             OptionError: the recogniser does not know the language.
@@ -103,7 +105,10 @@ class Recogniser:
         self.checkpoint.tokens.check_language(language)
 
         def hear(chunk: list[Array]) -> list[Transcript]:
-            return [self._one(decoded, windows.SECONDS) for decoded in self._alike(chunk, encode, language, beam)]
+            return [
+                self._one(decoded, windows.SECONDS, [windows.Piece(0.0, windows.SECONDS, decoded.ids)])
+                for decoded, _ in self._alike(chunk, encode, language, beam)
+            ]
 
         for heard in windowed((partial(hear, chunk) for chunk in _chunks(given, _CHUNK)), self._workers):
             yield from heard
@@ -112,6 +117,7 @@ class Recogniser:
         """One chunk: short recordings together, long ones one by one."""
         heard: dict[int, Heard] = {}
         short: dict[int, Array] = {}
+        sounding: dict[int, list[Stretch]] = {}
         seconds: dict[int, float] = {}
         for k, path in enumerate(paths):
             try:
@@ -123,25 +129,30 @@ class Recogniser:
                 heard[k] = self._long(samples, language, beam)
             else:
                 short[k], seconds[k] = self.features(samples), len(samples) / RATE
-        decoded = self._alike(list(short.values()), self._decoder.encode, language, beam, timestamps=timestamps)
-        for k, one in zip(short, decoded, strict=True):
-            heard[k] = self._one(one, seconds[k], timestamps=timestamps)
+                sounding[k] = phrases(samples, RATE)
+        found = self._alike(list(short.values()), self._decoder.encode, language, beam, timestamps=timestamps)
+        for k, (decoded, states) in zip(short, found, strict=True):
+            if timestamps:
+                pieces = list(windows.cut(decoded.ids, self.checkpoint.tokens.first_stamp, seconds[k]).pieces)
+            else:
+                pieces = self._pieces(decoded, states, sounding[k], seconds[k])
+            heard[k] = self._one(decoded, seconds[k], pieces)
         return [heard[k] for k in range(len(paths))]
 
     def _alike(
         self, given: Sequence[Array], encode: Callable[[Array], Array], language: str | None, beam: int, *,
         timestamps: bool = False,
-    ) -> list[Decoded]:  # fmt: skip
-        """Decode windows, those of one shape together."""
+    ) -> list[tuple[Decoded, Array]]:  # fmt: skip
+        """Decode windows, those of one shape together; and what the encoder said of each."""
         alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for k, one in enumerate(given):
             alike[one.shape].append(k)
-        found: dict[int, Decoded] = {}
+        found: dict[int, tuple[Decoded, Array]] = {}
         for members in alike.values():
             states = encode(np.stack([given[k] for k in members]))
             spoken = self._decoder.languages(states) if language is None else [language] * len(members)
             decoded = self._decoder.decode(states, spoken, beam=beam, timestamps=timestamps)
-            found |= dict(zip(members, decoded, strict=True))
+            found |= dict(zip(members, zip(decoded, states, strict=True), strict=True))
         return [found[k] for k in range(len(given))]
 
     def _long(self, samples: Array, language: str | None, beam: int) -> Transcript:
@@ -153,7 +164,9 @@ class Recogniser:
         while len(samples) - start > _REST or not start:
             window = samples[start : start + _LONGEST]
             seconds = len(window) / RATE
-            decoded = self._alike([self.features(window)], self._decoder.encode, language, beam, timestamps=True)[0]
+            ((decoded, _),) = self._alike(
+                [self.features(window)], self._decoder.encode, language, beam, timestamps=True
+            )
             quietest = min(quietest, decoded.no_speech)
             if decoded.no_speech > _SILENT and decoded.mean < _IMPROBABLE:
                 start += len(window)
@@ -166,14 +179,19 @@ class Recogniser:
         text = " ".join(segment.text for segment in segments)
         return Transcript(text, tuple(segments), confidence(kept), language or "en", quietest, len(samples) / RATE)
 
-    def _one(self, decoded: Decoded, seconds: float, *, timestamps: bool = False) -> Transcript:
-        """The transcript of one window; without `timestamps` it is one segment."""
-        tokens = self.checkpoint.tokens
-        if timestamps:
-            segments = self._segments(windows.cut(decoded.ids, tokens.first_stamp, seconds).pieces, 0.0)
-        else:
-            segments = self._segments([windows.Piece(0.0, seconds, decoded.ids)], 0.0)
-        text = " ".join(segment.text for segment in segments)
+    def _pieces(
+        self, decoded: Decoded, states: Array, sounding: Sequence[Stretch], seconds: float
+    ) -> list[windows.Piece]:
+        """A text without timestamps, cut where the recording pauses."""
+        if len(sounding) < 2 or len(decoded.ids) < 2:
+            return [windows.Piece(sounding[0][0], sounding[-1][1], decoded.ids)]
+        starts = self._decoder.starts(states, decoded, seconds)
+        return cut_at_pauses(decoded.ids, starts, sounding, self.checkpoint.tokens)
+
+    def _one(self, decoded: Decoded, seconds: float, pieces: Sequence[windows.Piece]) -> Transcript:
+        """The transcript of one window."""
+        segments = self._segments(pieces, 0.0)
+        text = self.checkpoint.tokens.decode([token for piece in pieces for token in piece.ids]).strip()
         return Transcript(text, tuple(segments), confidence([decoded]), decoded.language, decoded.no_speech, seconds)
 
     def _segments(self, pieces: Iterable[windows.Piece], start: float) -> list[Segment]:

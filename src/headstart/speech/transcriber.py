@@ -119,13 +119,15 @@ class Transcriber(Loaded):
             label, input, group: the table's columns of transcripts, of paths, of what is not independent.
 
         Returns:
-            {n, task, metrics: {word_error_rate, character_error_rate: {value, low, high}}, skipped}; 95 % intervals.
+            {n, task, metrics: {word_error_rate, character_error_rate: {value, low, high}}, by_group, skipped}; 95 %
+            intervals. by_group, where there are groups: [{group, n, words, metrics}], the worst first; else None.
 
         Raises:
             DataError: nothing that can be read.
             MissingLayerError: the layer "speech" is not installed.
         """
         from headstart.data.transcripts import read_transcripts
+        from headstart.evidence.errors_by_group import rates_by_group
         from headstart.evidence.word_errors import count_errors
 
         for module in ("jiwer", "whisper_normalizer"):  # told before the work, not after it
@@ -151,6 +153,7 @@ class Transcriber(Loaded):
             "n": len(heard),
             "task": "transcribe",
             "metrics": {name: interval.json() for name, interval in rates.items()},
+            "by_group": None if groups is None else rates_by_group(errors, groups, spoken.group_names),
             "skipped": skipped,
         }
 

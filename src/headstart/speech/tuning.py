@@ -7,7 +7,6 @@ goes back to the last good state with a lower rate.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from headstart.speech.checkpoint import Checkpoint, Weights
 from headstart.speech.examples import Examples
 from headstart.speech.losses import Losses
 from headstart.speech.moves import Moves
+from headstart.speech.pace import Pace
 from headstart.speech.recipe import Recipe
 from headstart.speech.torch_decoder import TorchDecoder
 
@@ -51,7 +51,7 @@ class Tuned:
     Attributes:
         source: the checkpoint it started from.
         moves: what of it trained.
-        ends: the parameters that trained, after each epoch that was asked for: see `Moves.deltas`.
+        ends: the parameters that trained, after each epoch that was asked for and reached: see `Moves.deltas`.
         losses: of the clips that were only read, a token, at each point; (0, 0) is the source.
         notes: what went wrong on the way, and what was done.
         finished: False where a deadline ended it.
@@ -81,17 +81,19 @@ def tune(
         held: examples that are only read, after every epoch; none where there are none.
         until: the epoch to stop after, of those that the recipe has; None for the last, with the ends of every one.
         shelf: where the training is kept between runs.
-        deadline: `time.perf_counter()` after which no step is begun.
+        deadline: `time.perf_counter()`; no epoch is begun that would not be learned and read by then.
 
     Raises:
         MissingLayerError: torch, accelerate or peft is not installed.
         EngineError: the loss is not a number however often the training goes back, or memory is short for one clip.
     """
     with own_randomness(seed):
-        training = _Training(checkpoint, examples, train, held, recipe, shelf, seed=seed, progress=progress)
+        training = _Training(
+            checkpoint, examples, train, held, recipe, shelf, seed=seed, progress=progress, deadline=deadline
+        )
         wanted = list(range(1, recipe.settings.epochs + 1)) if until is None else [until]
         with progress.bar("tune", detail or checkpoint.name, wanted[-1] * len(train), "clips") as bar:
-            return training.run(wanted, deadline, bar)
+            return training.run(wanted, bar)
 
 
 class _Training:
@@ -99,7 +101,7 @@ class _Training:
 
     def __init__(
         self, checkpoint: Checkpoint, examples: Examples, train: Rows, held: Rows, recipe: Recipe, shelf: Shelf, *,
-        seed: int, progress: Progress,
+        seed: int, progress: Progress, deadline: float | None,
     ) -> None:  # fmt: skip
         self._train, self._held, self._settings, self._moves = train, held, recipe.settings, recipe.moves
         device = Device(recipe.settings.bf16)
@@ -107,41 +109,48 @@ class _Training:
         self._moves.begin(self._decoder)
         self._decoder.to(device.torch)
         self._optimiser = Optimiser(self._decoder, _depths(self._decoder), recipe.settings)
-        self._ends: dict[int, dict[str, Tensor]] = {}
+        self._wanted: Sequence[int] = ()
+        self._ends: dict[str, Tensor] = {}  # EPOCH/NAME -> the parameter after that epoch
         self._batches = Batches(len(train), recipe.settings.batch, seed, examples.lengths[train])
-        self._track = Track(self._changing, self._optimiser, shelf, progress)
+        self._track = Track(lambda: self._optimiser.parameters, self._optimiser, shelf, progress, self._ends)
+        self._pace = Pace(deadline)
         self._standing = self._track.standing
         self._lost = Losses(self._decoder, examples, device, self._track.say)
 
-    def run(self, wanted: Sequence[int], deadline: float | None, bar: Any) -> Tuned:
+    def run(self, wanted: Sequence[int], bar: Any) -> Tuned:
         """From where a killed run stood to the last of the epochs that are wanted."""
-        self._ends = {epoch: {n: p.detach().clone() for n, p in self._optimiser.parameters.items()} for epoch in wanted}
+        self._wanted = wanted
         fields = self._track.resume()
         if fields is not None:
-            self._lost.bytes = int(fields["bytes"])
+            self._lost.bytes, self._pace.reading = int(fields["bytes"]), fields["reading_ms"] / 1000
         bar.advance(self._standing.step * self._settings.batch, cached=True)
-        if not self._standing.scores and not self._read([Point(0, 0.0)]):
+        finished = not self._pace.late(0) or self._standing.step >= wanted[-1] * self._batches.per_epoch
+        if finished and not self._standing.scores and not self._read([Point(0, 0.0)]):
             raise EngineError("the loss of the recogniser as it is is not a number: its weights are out of range")
         self._keep()
-        finished = True
         while finished and self._standing.step < wanted[-1] * self._batches.per_epoch:
-            finished = self._epoch(deadline, bar)
-        ends: dict[int, Weights] = {
-            epoch: {name: value.float().cpu().numpy() for name, value in end.items()}
-            for epoch, end in self._ends.items()
-        }
-        return Tuned(self._checkpoint, self._moves, ends, self._losses, tuple(self._standing.notes), finished)
+            finished = self._epoch(bar)
+        ends: dict[int, dict[str, NDArray[np.float32]]] = {}
+        for key, value in self._ends.items():
+            epoch, _, name = key.partition("/")
+            ends.setdefault(int(epoch), {})[name] = value.float().cpu().numpy()
+        notes = tuple(self._standing.notes)
+        return Tuned(self._checkpoint, self._moves, dict(ends), self._losses, notes, finished)
 
-    def _epoch(self, deadline: float | None, bar: Any) -> bool:
+    def _epoch(self, bar: Any) -> bool:
         """The rest of the epoch in which the training stands; False where the deadline ended it."""
         epoch, first = divmod(self._standing.step, self._batches.per_epoch)
         total = self._batches.per_epoch * self._settings.epochs
+        if self._pace.late(self._batches.per_epoch - first):
+            return False
         for number, batch in enumerate(self._batches.epoch(epoch)[first:], first):
-            if deadline is not None and time.perf_counter() > deadline:
+            if self._pace.late(1):
                 return False
             stamped = self._batches.variation(epoch, number).random(len(batch)) < STAMPED
             factor = self._settings.factor(self._standing.step, total) * self._standing.slower
-            if not self._step(self._train[batch], stamped, factor):
+            with self._pace.step():
+                good = self._step(self._train[batch], stamped, factor)
+            if not good:
                 self._track.go_back(f"epoch {epoch + 1}")
                 return True
             self._standing.step += 1
@@ -149,8 +158,8 @@ class _Training:
             if self._standing.step % SNAPSHOT == 0 and number + 1 < self._batches.per_epoch:
                 self._keep()
         if self._read([Point(epoch + 1, blend) for blend in BLENDS]):
-            for name, value in self._ends.get(epoch + 1, {}).items():
-                value.copy_(self._optimiser.parameters[name].detach())
+            if epoch + 1 in self._wanted:
+                self._ends |= {f"{epoch + 1}/{n}": p.detach().clone() for n, p in self._optimiser.parameters.items()}
             self._keep()
         else:
             self._track.go_back(f"epoch {epoch + 1}, on the clips that are only read")
@@ -177,7 +186,10 @@ class _Training:
             return True
         found = []
         for point in points:
-            with self._moves.scaled(self._decoder, self._checkpoint.weights, point.blend):
+            with (
+                self._pace.read(1 / len(BLENDS)),
+                self._moves.scaled(self._decoder, self._checkpoint.weights, point.blend),
+            ):
                 found.append(self._lost.mean(self._held))
         if not np.isfinite(found).all():
             return False
@@ -185,12 +197,7 @@ class _Training:
         return True
 
     def _keep(self) -> None:
-        self._track.keep(bytes=self._lost.bytes)
-
-    def _changing(self) -> dict[str, Tensor]:
-        """What training changes: the parameters that train, and copies of them at the ends of epochs."""
-        ends = {f"{epoch}/{name}": value for epoch, end in self._ends.items() for name, value in end.items()}
-        return self._optimiser.parameters | ends
+        self._track.keep(bytes=self._lost.bytes, reading_ms=round(1000 * self._pace.reading))
 
 
 def _depths(decoder: TorchDecoder) -> dict[str, int]:

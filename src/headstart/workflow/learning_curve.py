@@ -12,15 +12,16 @@ import numpy as np
 
 from headstart.charts.learning_curve import learning_curve
 from headstart.data.splits import Fold, holdout, latest
-from headstart.errors import DataError, HeadstartError, OptionError, StorageError
+from headstart.errors import DataError, OptionError, StorageError
 from headstart.model.temporary import TemporaryFolder
 from headstart.plan.candidates import baselines, frozen
 from headstart.plan.crossfit import Problem
-from headstart.plan.curve import Closed, Learner, Moving, Traced, draw, trace
+from headstart.plan.curve import Closed, Draw, Learner, Moving, Traced, draw, trace
+from headstart.plan.failure import reason_of
 from headstart.plan.parallel import import_learners
 from headstart.plan.strategies import asked_for, tunable
 from headstart.plan.tuned import FROM_SCRATCH
-from headstart.plan.views import SourceView, layer_sets
+from headstart.plan.views import Rows, SourceView, layer_sets
 from headstart.progress import SILENT, Progress
 from headstart.workflow.clock import Clock
 from headstart.workflow.curve_options import CurveOptions
@@ -69,20 +70,35 @@ def curve(data: Any, options: CurveOptions | None = None, progress: Progress = S
     draws = draw(problem.target, split.train, options.shots, options.draws, options.seed)
     owner = TemporaryFolder()
     learners, notes = _learners(gathered, problem, options, owner.path, progress)
-    traced: list[Traced] = []
-    for learner in learners:
-        try:
-            traced.append(trace(learner, problem, draws, split.test, progress))
-        except HeadstartError as error:
-            if not isinstance(learner, Moving):
-                raise
-            notes.append(f"{learner.name} was left out: {error}")
-            progress.say(notes[-1])
+    traced, failed = _traced(learners, problem, draws, split.test, progress)
     clock.lap("learn")
-    report = build_curve_report(gathered.dataset, problem, split, traced, [*gathered.notes, *notes])
+    report = build_curve_report(gathered.dataset, problem, split, traced, [*gathered.notes, *notes, *failed])
     clock.lap("report")
     figure = None if options.out is None else _write(options.out, learning_curve(report))
     return {**report, "figure": figure, "seconds": clock.json()}
+
+
+def _traced(
+    learners: Sequence[Learner], problem: Problem, draws: Sequence[Draw], test: Rows, progress: Progress
+) -> tuple[list[Traced], list[str]]:
+    """The curves, and why others were left out: a strategy that fails, whosever it is, does not cost the others.
+
+    Raises:
+        Exception: none is left; that of the first.
+    """
+    traced: list[Traced] = []
+    errors: list[Exception] = []
+    notes: list[str] = []
+    for learner in learners:
+        try:
+            traced.append(trace(learner, problem, draws, test, progress))
+        except Exception as error:
+            errors.append(error)
+            notes.append(f"{learner.name} was left out: {reason_of(error)}")
+            progress.say(notes[-1])
+    if not traced:
+        raise errors[0]
+    return traced, notes
 
 
 def _problem(gathered: Gathered, options: CurveOptions) -> tuple[Problem, Fold]:

@@ -128,9 +128,10 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
     strategy = recipe.moves.name
     everything = np.arange(len(task.spoken))
     started = time.perf_counter()
-    deadline = None if task.options.budget is None else clock.start + task.options.budget
-    late = "no time to tune in all folds: the untouched recogniser stays; the same command goes on from there"
-    found = _tried(task, lambda: crossfit(task, recipe, deadline), late)
+    deadline = None if task.options.budget is None else clock.start + task.options.budget - clock.stages["save"]
+    hear = None if deadline is None else deadline - heard[0].seconds  # the folds' clips are heard once, as these were
+    late = "no time to tune in all folds: the untouched recogniser stays; raise --budget, and it goes on"
+    found = _tried(task, lambda: crossfit(task, recipe, hear), late)
     clock.lap("tune")
     if found is None:
         return shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
@@ -148,7 +149,7 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
 
 def _tried(task: Task, train: Callable[[], _T | None], late: str) -> _T | None:
     """What a training gives; None, and a note, where it failed, or the time did not suffice (`late`)."""
-    from headstart.adapt.device import short_memory_told
+    from headstart.adapt.memory import short_memory_told
 
     try:
         with short_memory_told():

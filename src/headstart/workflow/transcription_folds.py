@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.int64]
 FOLDS = 3
-_VERSION = 4  # raise it when a training would be kept otherwise
+_VERSION = 5  # raise it when a training would be kept otherwise
 FEWEST = 12  # clips, below which no fold could learn anything
 
 

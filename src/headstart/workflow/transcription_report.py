@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.evidence.errors_by_group import candidates_by_group
 from headstart.evidence.intervals import Interval
 from headstart.evidence.word_errors import Errors, changed_words
 
@@ -53,6 +54,8 @@ def build_report(
     before, after = heard[0], heard[-1]
     gain = after.errors.gain_over(before.errors, groups, seed) if len(heard) > 1 else _UNKNOWN
     helps = len(heard) > 1 and gain.low > 0
+    chosen = after.strategy if helps and moved else before.strategy
+    errors = {one.strategy: one.errors for one in heard}
     return {
         "name": spoken.name,
         "modality": "speech",
@@ -63,7 +66,8 @@ def build_report(
         "minutes": round(float(task.states.seconds[task.kept].sum()) / 60, 2),
         "groups": None if groups is None else len(np.unique(groups)),
         "seed": seed,
-        "chosen": {"source": task.checkpoint.name, "strategy": after.strategy if helps and moved else before.strategy},
+        "by_group": None if groups is None else candidates_by_group(errors, chosen, groups, spoken.group_names, seed),
+        "chosen": {"source": task.checkpoint.name, "strategy": chosen},
         "candidates": candidates,
         "baseline": candidates[0],
         "verdict": {"transfer_helps": helps, "gain": gain.json(), "text": verdict(gain, tuned=len(heard) > 1)},
