@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,24 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSTART_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture
+def limited() -> Callable[[str, int], AbstractContextManager[None]]:
+    """limited("RLIMIT_FSIZE", 1000): a block in which the system refuses more than that, as a full disk does."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def block(name: str, most: int) -> Iterator[None]:
+        kind = getattr(resource, name)
+        before = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(kind, before)
+
+    return block
 
 
 def blob(rng: np.random.Generator, bright: bool, size: int = 48) -> np.ndarray:

@@ -109,6 +109,18 @@ def test_import_is_light_and_changes_nothing(module: str) -> None:
     assert done.stderr == ""
 
 
+def test_public_names_are_there_when_used() -> None:
+    """Each name of `headstart.__all__` is found, and the errors cost no heavy import."""
+    import headstart
+    from headstart.errors import HeadstartError
+
+    assert headstart.HeadstartError is HeadstartError
+    assert all(getattr(headstart, name).__name__ == name for name in headstart.__all__)
+    probe = _PROBE.format(module="headstart; headstart.HeadstartError", heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[], True]
+
+
 def entry_points() -> list[tuple[str, str]]:
     """Group and target of each entry point that pyproject.toml declares."""
     section, found = "", []
@@ -121,7 +133,7 @@ def entry_points() -> list[tuple[str, str]]:
 
 
 def test_entry_points_are_found() -> None:
-    assert ("project.scripts", "headstart.cli.main:main") in entry_points()
+    assert ("project.scripts", "headstart.cli.main:run") in entry_points()
     assert len(entry_points()) > 5
 
 

@@ -15,16 +15,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.errors import HeadstartError
     from headstart.estimators import HeadstartClassifier, HeadstartRegressor
     from headstart.interface import curve, fit
     from headstart.model.model import Model
     from headstart.workflow.saved import load
 
 __version__ = "0.1.0"
-__all__ = ["HeadstartClassifier", "HeadstartRegressor", "Model", "curve", "fit", "load"]
+__all__ = ["HeadstartClassifier", "HeadstartError", "HeadstartRegressor", "Model", "curve", "fit", "load"]
 
 _HOMES = {
     "HeadstartClassifier": "headstart.estimators",
+    "HeadstartError": "headstart.errors",
     "HeadstartRegressor": "headstart.estimators",
     "Model": "headstart.model.model",
     "curve": "headstart.interface",

@@ -1,4 +1,4 @@
-"""Every error headstart raises on purpose.
+"""Every error headstart raises on purpose; and `one_line`, for what a message quotes.
 
     HeadstartError                exit code 1: something failed here
     ├── EngineError               a graph could not be run on any engine
@@ -61,3 +61,8 @@ class MissingLayerError(InputError):
 
 class ArtefactError(InputError):
     """A .headstart file is damaged, was tampered with, or is from a later version."""
+
+
+def one_line(told: object) -> str:
+    """What a library says, with each run of blanks and line breaks made one blank: for messages that quote it."""
+    return " ".join(str(told).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -98,14 +99,16 @@ def test_after_a_kill_every_segment_is_whole(home) -> None:
 
 def test_half_written_files_of_the_dead_are_swept(home) -> None:
     Activations("a").put(KEYS[:1], [ROWS[0]])
-    dead, living = activations_dir() / "x" / "dead.part", activations_dir() / "x" / "living.part"
-    dead.parent.mkdir()
-    for path in (dead, living):
+    names = ("a.part", ".tmpAbCdEf")  # ours, and that of safetensors
+    dead, living = ([activations_dir() / folder / name for name in names] for folder in ("dead", "living"))
+    for path in (*dead, *living):
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
-    os.utime(dead, (0, 0))
+    for path in dead:
+        os.utime(path, (0, 0))
     Activations("a").put(KEYS[1:2], [ROWS[1]])
-    assert not dead.exists()
-    assert living.exists()
+    assert not any(path.exists() for path in dead)
+    assert all(path.exists() for path in living)
 
 
 def test_past_the_bound_what_was_not_used_for_longest_goes(monkeypatch) -> None:
@@ -135,14 +138,14 @@ def test_what_the_disk_does_not_take_stays_in_memory_up_to_a_bound(monkeypatch) 
         store.put(KEYS[2:], list(ROWS[2:]))
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_behind(monkeypatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
+@pytest.mark.parametrize(("limit", "most", "code"), [("FSIZE", 100, errno.EFBIG), ("NOFILE", 0, errno.EMFILE)])
+def test_a_full_disk_is_told_and_leaves_nothing_behind(limited, limit, most, code) -> None:
+    Activations("full").put(KEYS[:1], [ROWS[0]])  # its folder is there, and what writes is imported
+    clear()
     store = Activations("full")
-    store.put(KEYS, list(ROWS))
-    assert "No space left" in store.trouble
+    with limited(f"RLIMIT_{limit}", most):
+        store.put(KEYS, list(ROWS))
+    assert store.trouble == os.strerror(code)  # no path, and no random name
     np.testing.assert_array_equal(store.take(KEYS[:1])[0], ROWS[0])
     assert list(activations_dir().glob("*/*")) == []
 

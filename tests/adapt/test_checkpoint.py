@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors import SafetensorError
 
 from headstart.adapt.base import Learned, Moved, Reading
 from headstart.adapt.checkpoint import Shelf, training_key
@@ -91,16 +92,13 @@ def test_a_finished_training_is_known(make_job, tmp_path) -> None:
     assert shelf.resume() is None  # the checkpoint is gone
 
 
-def test_a_full_disk_is_remembered_and_does_not_end_the_training(tmp_path, monkeypatch) -> None:
+def test_a_full_disk_is_remembered_and_does_not_end_the_training(tmp_path, limited) -> None:
     shelf = Shelf(tmp_path, "k" * 64)
     assert shelf.due
 
-    def full(*_, **__):
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
-
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
-    shelf.keep({"a": np.zeros(3)}, {})
-    assert "No space left on device" in shelf.trouble
+    with limited("RLIMIT_FSIZE", 1000):
+        shelf.keep({"a": np.zeros(3000)}, {})
+    assert shelf.trouble == os.strerror(errno.EFBIG)
     assert not shelf.due
     assert list(tmp_path.iterdir()) == []
 
@@ -124,7 +122,7 @@ def test_checkpoints_do_not_slow_a_training_down(tmp_path, monkeypatch) -> None:
 def test_a_killed_write_leaves_the_older_file(tmp_path, monkeypatch, name) -> None:
     shelf = Shelf(tmp_path, "k" * 64)
     shelf.keep({"a": np.zeros(3)}, {"n": 1})
-    monkeypatch.setattr("headstart.adapt.checkpoint.os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("headstart.adapt.whole_file.os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         shelf.keep({"a": np.ones(3)}, {"n": 2})
     assert shelf.resume().fields == {"n": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -262,6 +264,46 @@ def test_a_deadline_stops_it_where_it_stands(make_job) -> None:
     whole = learn(job, recipe(job), TRAIN, TEST, READINGS)  # the stopped one is not taken for finished
     assert whole.notes == ()
     assert not alike(stopped, whole)
+
+
+def test_a_deadline_within_an_epoch_keeps_what_was_learned_of_it(make_job, monkeypatch) -> None:
+    monkeypatch.setattr(checkpoint, "_PATIENCE", 0.0)
+    job, step, steps = make_job("image"), Training._step, []
+    late = replace(job, deadline=time.perf_counter() + 3600)
+
+    def counted(self, *given):
+        steps.append(1)
+        if len(steps) == 7:  # two of five are done of the second epoch
+            object.__setattr__(late, "deadline", time.perf_counter() - 1)
+        return step(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_step", counted)
+        learn(late, recipe(job), TRAIN, TEST, READINGS)
+    (kept,) = [checkpoint._read(path) for path in job.folder.glob("*.resume.safetensors")]
+    assert kept.fields["step"] == len(steps) == 7
+    assert alike(
+        learn(job, recipe(job), TRAIN, TEST, READINGS), learn(other_folder(job), recipe(job), TRAIN, TEST, READINGS)
+    )
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_a_training_that_ended_is_let_go(make_job, monkeypatch, modality) -> None:
+    """At once: not when the collector of cycles comes."""
+    ended, run = [], Training.run
+
+    def followed(self, *given):
+        ended.append(ref(self))
+        return run(self, *given)
+
+    monkeypatch.setattr(Training, "run", followed)
+    job = make_job(modality)
+    gc.disable()
+    try:
+        learn(job, recipe(job), TRAIN, TEST, READINGS)
+        assert [one() for one in ended] == [None]
+    finally:
+        gc.enable()
 
 
 def test_cached_activations_train_as_the_whole_graph_with_its_lower_part_frozen(make_job, monkeypatch) -> None:

@@ -155,6 +155,7 @@ ROWS = [
     Measured("onnxruntime", "fp32", 1, 2, 93.0, 1.0, 1.0, 0.9, True, ""),
     Measured("openvino", "bf16", 2, 1, 168.4, 0.9999, float("nan"), float("nan"), True, ""),
     Measured("openvino", "int8", 2, 1, 259.0, 0.9, 0.5, 0.7, False, "cosine 0.9 is\nbelow 0.99"),
+    Measured("torch-cuda", "fp32", 0, 1, 0.0, *[float("nan")] * 3, False, "no GPU here"),
 ]
 
 
@@ -204,9 +205,10 @@ def test_engines_bench(engines: list[str], capsys: Captured) -> None:
     assert main(["engines", "--bench"]) == 0
     assert engines == ["lite0", "tiny"]
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if "◀" in line] == [lines[3], lines[9]]
+    assert [line for line in lines if "◀" in line] == [lines[3], lines[10]]
     assert lines[3].split() == ["openvino", "bf16", "2", "x", "1", "168", "0.9999", "-", "-", "◀"]
     assert lines[4].endswith("70.0  cosine 0.9 is below 0.99")
+    assert lines[5].split() == ["torch-cuda", "fp32", "-", "-", "-", "-", "-", "no", "GPU", "here"]
     assert main(["engines", "--bench", "--source", "a", "--source", "b", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [one["source"] for one in document["bench"]] == ["a", "b"]

@@ -167,6 +167,22 @@ def test_nothing_is_told_before_anything_is_done(monkeypatch: pytest.MonkeyPatch
     assert stream.getvalue() == "embed lite2  8/48  0.40 images/s\n"
 
 
+def test_a_line_a_minute_says_that_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stream = Clock(monkeypatch), io.StringIO()
+    progress = Lines(stream, every=5)
+    with progress.bar("score", "lite2", 20, "fits") as bar:
+        for k in range(40):
+            clock.now += 5
+            bar.advance(k in (26, 39))
+    assert stream.getvalue().splitlines() == [
+        "score lite2  0/20  fits, still at it",
+        "score lite2  0/20  fits, still at it",
+        "score lite2  1/20  fits",
+        "score lite2  1/20  fits, still at it",
+        "score lite2  2/20  fits",
+    ]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

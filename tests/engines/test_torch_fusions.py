@@ -104,6 +104,41 @@ def test_keys_that_all_items_share(n: int) -> None:
     torch.testing.assert_close(ours, (given["q"] @ given["k_t"][:1]).softmax(-1) @ given["v"][0])
 
 
+@pytest.mark.parametrize("n", [6, 300])
+@pytest.mark.parametrize(("items", "mask"), [((1, 3), (4, 1, 1)), ((3,), (1, 1, 5)), ((2, 3), (5,))], ids=str)
+def test_any_shape_of_mask(items: tuple[int, ...], mask: tuple[int, ...], n: int) -> None:
+    """One that is larger than the scores makes them as large."""
+    given = {name: torch.tensor(value) for name, value in heads(n, *items).items()}
+    hidden = torch.tensor(np.random.default_rng(0).standard_normal((*mask, n)), dtype=torch.float32)
+    ours = attention({"scale": 0.5}, given["q"], given["k_t"], given["v"], hidden)
+    theirs = (0.5 * (given["q"] @ given["k_t"]) + hidden).softmax(-1) @ given["v"]
+    assert ours.shape == theirs.shape
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("n", [6, 600])
+def test_an_item_that_is_all_hidden_gives_numbers(n: int) -> None:
+    """In bfloat16 the least float32 is minus infinity."""
+    q, k_t, v, _ = (torch.tensor(value).bfloat16() for value in heads(n, 2, 3).values())
+    hidden = torch.full((2, 1, 1, n), torch.finfo(torch.float32).min)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.isfinite(attention({"scale": 1.0}, q, k_t, v, hidden)).all()
+
+
+def test_what_is_on_another_device_is_brought() -> None:
+    """Masks are often made on the CPU from shapes; the device without values stands for a GPU."""
+    q, k_t, v, _ = (torch.tensor(value, device="meta") for value in heads(6, 2, 3).values())
+    assert attention({"scale": 1.0}, q, k_t, v, torch.zeros(2, 1, 1, 6)).shape == (2, 3, 5, 7)
+
+
+@pytest.mark.parametrize("weight", ["q", "k_t", "v"])
+def test_products_with_weights_are_layers(weight: str) -> None:
+    nodes, constants = CHAINS["masked"]
+    model = graph_of([*nodes, *TAIL], constants)
+    plan = steps(model, ["y"])
+    assert [step.operator for step in fused(plan, {}, {"y"}, {weight})] == ["MatMul", "Add", "Softmax", "MatMul"]
+
+
 @pytest.mark.parametrize("kept", ["scores", "last", "share"])
 def test_what_is_wanted_inside_of_a_chain_stays(kept: str) -> None:
     nodes, constants = CHAINS["divided"]

@@ -70,6 +70,13 @@ def test_a_group_that_is_heard_without_error_is_not_known_to_stay_so() -> None:
         assert (row["metrics"]["word_error_rate"]["low"], row["metrics"]["word_error_rate"]["high"]) == (None, None)
 
 
+def test_too_few_utterances_are_not_resampled(monkeypatch) -> None:
+    monkeypatch.setattr("headstart.evidence.bootstrap._replicate_means", None)  # must not be needed
+    given = {"untouched": errors(BEFORE), "lora": errors(AFTER)}
+    assert len(rates_by_group(given["lora"], GROUPS, NAMES)) == 4
+    assert candidates_by_group(given, "lora", GROUPS, NAMES)[1]["gain"] == {"value": 3 / 6, "low": None, "high": None}
+
+
 def test_a_part_of_the_errors() -> None:
     part = errors(BEFORE).take(np.array([3, 0]))
     assert part.references == ("all busy now", "press the star key")

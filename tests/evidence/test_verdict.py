@@ -115,3 +115,10 @@ def test_numbers_are_compared_in_points_of_r2():
     assert got.gain.value == pytest.approx(score(target, near)["r2"] - score(target, far)["r2"])
     assert got.transfer_helps
     assert "points of R2 [" in got.text
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    ours, theirs = side("ridge", 150), side("trees", 150)
+    text = verdict(ours, theirs, "accuracy", gain=Interval(-0.0003, -0.02, -0.0)).text
+    assert text.startswith("cannot tell whether transfer pays: 0.0 points of accuracy [-2.0, 0.0] against trees")
+    assert verdict(ours, theirs, "accuracy", gain=Interval(-0.0003, -0.02, 0.02)).gain.value == -0.0003

@@ -143,6 +143,17 @@ def test_what_is_spared_and_what_may_be_in_use_stays() -> None:
     assert running.exists()
 
 
+def test_what_is_being_written_stays_while_the_rest_is_cleared() -> None:
+    """Under our name, and under the one that safetensors has until it is done."""
+    done, old = training("t", 100, 60), training("t", 100, 60).with_name(".tmpOlD123")
+    ours, theirs = done.with_name("k.1.part"), done.with_name(".tmpAbCdEf")
+    for path, age in ((ours, 0), (theirs, 0), (old, DAY)):
+        file(path, 100, age)
+    (piece,) = bound.training_pieces()
+    assert piece.drop(piece.bytes) == 200
+    assert [path.exists() for path in (done, old, ours, theirs)] == [False, False, True, True]
+
+
 def test_turned_off_it_removes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     there = segment("s", 1000, 9 * DAY)
     monkeypatch.setenv("HEADSTART_CACHE_BYTES", "0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from headstart import registry
 from headstart.data.splits import folds
 from headstart.estimators import ArrayView
 from headstart.evidence.calibration import Calibration
+from headstart.plan import crossfit as module
 from headstart.plan.crossfit import Problem, crossfit, fit_all
 from headstart.tasks import Target
 
@@ -56,6 +59,22 @@ def test_probabilities_sum_to_one_and_the_final_fit_is_calibrated():
     rows = np.arange(60)
     p = fitted.calibration.probabilities(fitted.head.scores(fitted.view.matrix(rows)))
     assert (p.argmax(axis=1) == task.target.y).mean() > 0.7
+
+
+@pytest.mark.parametrize("most", [0, 100_000_000])
+def test_the_main_thread_never_fits_and_so_hears_ctrl_c(monkeypatch, most):
+    monkeypatch.setattr(module, "_LARGE", most)
+    view, task = problem()
+    ridge, threads = registry.get("headstart.heads", "ridge"), []
+
+    class Head:
+        def fit(self, *given, **more):
+            threads.append(threading.current_thread())
+            return ridge.fit(*given, **more)
+
+    fit_all(view, Head(), task, crossfit(view, Head(), task))
+    assert len(threads) == 5
+    assert threading.main_thread() not in threads
 
 
 def test_groups_reach_the_head():

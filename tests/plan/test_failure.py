@@ -28,3 +28,17 @@ class OutOfMemoryError(RuntimeError):
 )  # fmt: skip
 def test_a_failure_is_told_in_one_line(error, words):
     assert reason_of(error) == words
+
+
+@pytest.mark.parametrize("asked", ["", "1"])
+def test_who_debugs_gets_the_traceback(monkeypatch, capsys, asked):
+    monkeypatch.setenv("HEADSTART_DEBUG", asked)
+
+    def learn():
+        raise IndexError("a mistake")
+
+    with pytest.raises(IndexError) as raised:
+        learn()
+    assert reason_of(raised.value).startswith("internal error")
+    printed = capsys.readouterr().err
+    assert ("in learn\n" in printed and printed.endswith("IndexError: a mistake\n")) if asked else not printed

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +14,7 @@ from headstart.data.splits import folds
 from headstart.errors import OptionError
 from headstart.evidence.optimism import Candidates, corrected
 from headstart.features.blocks import Features
-from headstart.plan.candidates import Frozen, baselines, frozen_heads
+from headstart.plan.candidates import Frozen, baselines, frozen, frozen_heads
 from headstart.plan.crossfit import OutOfFold, Problem
 from headstart.plan.decision import decide, frozen_first
 from headstart.plan.race import Race, run_all
@@ -54,6 +56,17 @@ def test_every_kind_of_candidate_runs_once():
     assert {"frozen-ridge-last", "frozen-ridge-all"} <= set(names)
     assert [scored.candidate.strategy for scored in baseline] == ["hog-ridge", "hog-boosted-trees"]
     assert len(race.scored) == len(transfer) + len(baseline)
+
+
+@pytest.mark.parametrize("head", ["ridge", "kernel", "logistic", "means", "knn"])
+def test_scores_of_many_classes_need_memory(head):
+    """Each head holds several scores of every item for every class: 400 MB each of 10,000 items and 5,000 classes."""
+    view = HogView(np.zeros((10_000, 8), np.float16))
+    target = Target("multiclass", np.arange(10_000) % 5_000, tuple(map(str, range(5_000))))
+    many = Problem(target, [], None, None, 0)
+    few = Problem(Target("multiclass", target.y % 2, ("a", "b")), [], None, None, 0)
+    needed, least = (Frozen(view, head, head).estimated_bytes(problem) for problem in (many, few))
+    assert needed > 4 * 10_000 * 5_000 * 8 > least - 32 * 10_000**2
 
 
 def test_logistic_regression_always_sees_the_last_layer():
@@ -152,6 +165,50 @@ def test_past_the_deadline_one_candidate_a_side_still_runs_and_the_rest_is_said(
     assert len(transfer) == len(baseline) == 1
     assert len(race.skipped) == 3
     assert all("was not tried" in line for line in race.skipped)
+
+
+class Watched:
+    """Progress that keeps its one bar's total, unit and steps."""
+
+    @contextmanager
+    def bar(self, label, detail, total, unit):
+        self.total, self.unit, self.steps = total, unit, []
+        yield self
+
+    def advance(self, steps=1, *, cached=False):
+        self.steps += [steps] if steps else []
+
+
+def test_the_bar_counts_each_fit_as_it_ends(monkeypatch):
+    """One fold at a time, each of which waits until the bar has counted those before it."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    race, view, _ = case(source_signal=3, plain_signal=0)
+    race.progress = watched = Watched()
+
+    class Patient(SourceView):
+        def fit(self, rows):
+            end = time.monotonic() + 20
+            while sum(watched.steps) < self.fits and time.monotonic() < end:
+                time.sleep(0.001)
+            self.seen.append(sum(watched.steps))
+            object.__setattr__(self, "fits", self.fits + 1)
+            return super().fit(rows)
+
+    patient = Patient(view.features, view.origin, view.taps, "all")
+    object.__setattr__(patient, "fits", 0)
+    object.__setattr__(patient, "seen", [])
+    race.run([frozen(patient, "ridge"), frozen(patient, "means")])
+    assert patient.seen == list(range(10))
+    assert (watched.total, watched.unit, watched.steps) == (10, "fits", [1] * 10)
+
+
+def test_a_candidate_that_is_skipped_counts_all_its_fits():
+    race, view, _ = case(source_signal=3, plain_signal=0)
+    race.progress, race.deadline = watched, _ = Watched(), time.perf_counter() - 1
+    race.run([frozen(view, head) for head in ("ridge", "means", "knn")])
+    assert len(race.skipped) == 2
+    assert watched.steps[-2:] == [5, 5]
+    assert sum(watched.steps) == watched.total == 15
 
 
 def test_an_allowance_counts_estimates_and_never_the_clock(monkeypatch):

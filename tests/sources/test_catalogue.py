@@ -192,8 +192,19 @@ def test_no_space_left(image_file, monkeypatch):
 
 def test_home_is_a_file(image_file, home):
     home.write_text("")
-    with pytest.raises(StorageError, match=r"HEADSTART_HOME"):
+    with pytest.raises(StorageError, match=r"cannot be made .*set HEADSTART_HOME to a folder that can be written$"):
         catalogue.open_source(str(image_file()))
+
+
+def test_home_is_where_no_folder_can_be_made(image_file, monkeypatch):
+    def absent(*_, **__):  # as below /proc
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    path = str(image_file())
+    monkeypatch.setattr("pathlib.Path.mkdir", absent)
+    with pytest.raises(StorageError, match=r"\(No such file or directory\): set HEADSTART_HOME") as caught:
+        catalogue.open_source(path)
+    assert "Errno" not in str(caught.value)
 
 
 def test_leftovers_of_killed_exports_are_swept(image_file):

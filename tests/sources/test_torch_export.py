@@ -95,3 +95,23 @@ def test_equal_weights_are_not_one(tmp_path):
     assert first == third != second
     held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     np.testing.assert_array_equal(held[first], held[second])
+
+
+class Reused(torch.nn.Module):
+    """A layer that is used again, as ALBERT's are, and a matrix under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8, bias=False)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.second(self.first(self.first(x).relu()).relu()).mean(1)
+
+
+def test_a_matrix_that_is_used_again_stays_one(tmp_path):
+    """On (n, t, d) the exporter transposes matrices under names of its own, and merges them again."""
+    example = {"x": torch.randn(2, 3, 8)}
+    export(Reused(), lambda model, x: [Output("a", 0, "mean", model(x))], [example], {0: "n"}, tmp_path)
+    graph = onnx.load(str(tmp_path / GRAPH_FILE)).graph
+    assert len([tensor for tensor in graph.initializer if list(tensor.dims) == [8, 8]]) == 1

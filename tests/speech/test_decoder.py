@@ -76,6 +76,19 @@ def test_a_long_text_without_repetition_is_kept(small, states, monkeypatch) -> N
     assert decoder.decode(states[:1], ["en"], beam=1, timestamps=False) == [found]
 
 
+def test_a_text_that_is_not_aligned_has_no_times(small, states, monkeypatch) -> None:
+    decoder = Decoder(small, compute="float32", workers=1)
+    (decoded,) = decoder.decode(states[:1], ["en"], beam=1, timestamps=False)
+    assert len(decoder.starts(states[0], decoded, 1.0)) == len(decoded.ids)
+
+    class Refusing:
+        def align(self, *_):
+            raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(decoder, "_model", Refusing())
+    assert decoder.starts(states[0], decoded, 1.0) is None
+
+
 def test_timestamps_are_asked_for(small, states) -> None:
     decoder, first = Decoder(small, compute="float32", workers=1), small.tokens.first_stamp
     plain = decoder.decode(states, ["en"] * 3, beam=1, timestamps=False)

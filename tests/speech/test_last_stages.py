@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,16 +60,23 @@ def test_on_the_way_back_and_then_the_very_same(small: Checkpoint) -> None:
         assert torch.equal(p.detach(), there[name])
 
 
-def copies(of: TorchDecoder) -> float:
+def tensors() -> list[torch.Tensor]:
+    """All that are in memory, gradients among them."""
+    found = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
+    return found + [one.grad for one in found if one.is_leaf and one.grad is not None]
+
+
+def place(of: torch.Tensor) -> int:
+    return int(of.untyped_storage().data_ptr())
+
+
+def copies(of: TorchDecoder, besides: Sequence[torch.Tensor]) -> float:
     """How often the weights of the layers are in memory as tensors: trained, kept, their moments, their gradients."""
     shapes = {p.shape for p in of.layers.parameters()}
-    there = {}
-    for one in gc.get_objects():
-        if issubclass(type(one), torch.Tensor) and one.shape in shapes and one.dtype == torch.float32:
-            there[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
-            if one.grad is not None:
-                there[one.grad.untyped_storage().data_ptr()] = one.grad.untyped_storage().nbytes()
-    return sum(there.values()) / sum(4 * p.numel() for p in of.layers.parameters())
+    found = [one for one in tensors() if one.shape in shapes and one.dtype == torch.float32]
+    there = {place(one): one.untyped_storage().nbytes() for one in found}
+    own = there.keys() - {place(one) for one in besides}
+    return sum(there[at] for at in own) / sum(4 * p.numel() for p in of.layers.parameters())
 
 
 def test_what_moves_is_held_no_oftener_than_needed(
@@ -78,17 +86,19 @@ def test_what_moves_is_held_no_oftener_than_needed(
     monkeypatch.setattr(checkpoint, "_PATIENCE", 0.0)  # every epoch's end is written to disk
     decoders, state, cloning, saving = [], Optimiser.state, [], []
     begin, keep = LastStages.begin, Shelf.keep
+    gc.collect()
+    others = tensors()  # of other tests; held, so that nothing new comes to lie where they are
 
     def begun(self, decoder):
         decoders.append(decoder)
         begin(self, decoder)
 
     def cloned(self):
-        cloning.append(copies(decoders[0]))
+        cloning.append(copies(decoders[0], others))
         return state(self)
 
     def kept(self, arrays, fields):
-        saving.append(copies(decoders[0]))
+        saving.append(copies(decoders[0], others))
         keep(self, arrays, fields)
 
     monkeypatch.setattr(LastStages, "begin", begun)

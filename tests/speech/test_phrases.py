@@ -31,6 +31,10 @@ def test_stretches_of_sound_are_found_to_a_frame(noise: float, loudness: float) 
     np.testing.assert_allclose(phrases(loudness * sound(noise=noise), RATE), PARTS, atol=0.021)
 
 
+def test_a_constant_offset_is_no_sound() -> None:
+    np.testing.assert_allclose(phrases(sound() + np.float32(0.1), RATE), PARTS, atol=0.021)
+
+
 def test_short_gaps_are_no_pauses_and_clicks_no_sound() -> None:
     gaps = ((0.5, 1.5), (1.8, 3.0), (5.0, 5.02))
     np.testing.assert_allclose(phrases(sound(gaps), RATE), [(0.5, 3.0)], atol=0.021)

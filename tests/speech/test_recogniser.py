@@ -47,6 +47,21 @@ def test_cached_features_and_states_give_the_same(recogniser, clips) -> None:
     assert [one.text for one in recogniser.from_states(states, beam=1)] == expected
 
 
+def test_what_cannot_be_aligned_stays_one_segment(recogniser, clips, monkeypatch) -> None:
+    pauses = [(0.1, 0.4), (0.9, 1.2)]
+    monkeypatch.setattr("headstart.speech.recogniser.phrases", lambda *_: pauses)
+    monkeypatch.setattr(recogniser._decoder, "starts", lambda *_: None)
+    heard = [one for one in recogniser.transcribe(clips, beam=1) if one.text]
+    assert heard
+    for one in heard:
+        assert [(segment.start, segment.end, segment.text) for segment in one.segments] == [(0.1, 1.2, one.text)]
+
+
+def test_pauses_are_looked_for_only_where_they_cut(recogniser, clips, monkeypatch) -> None:
+    monkeypatch.setattr("headstart.speech.recogniser.phrases", None)  # must not be needed
+    assert all(isinstance(one, Transcript) for one in recogniser.transcribe(clips[:2], beam=1, timestamps=True))
+
+
 def test_in_int8_it_hears_about_the_same(small, recogniser, clips) -> None:
     rounded = Recogniser(small, compute="int8_float32", workers=1)
     mel = recogniser.features(listen(clips[3]))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
+import os
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,7 @@ pytest.importorskip("ctranslate2")
 from headstart.adapt import checkpoint  # noqa: E402
 from headstart.adapt.checkpoint import Shelf  # noqa: E402
 from headstart.adapt.settings import Settings  # noqa: E402
-from headstart.speech import pace  # noqa: E402
+from headstart.speech import pace, tuning  # noqa: E402
 from headstart.speech.last_stages import LastStages  # noqa: E402
 from headstart.speech.lora import Lora  # noqa: E402
 from headstart.speech.losses import Losses  # noqa: E402
@@ -322,18 +325,33 @@ def test_a_loss_that_never_is_a_number_ends_it_in_one_line(
 
 
 def test_a_full_disk_is_said_and_the_training_goes_on(
-    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Checkpoint, examples: Examples, tmp_path: Path, limited
 ) -> None:
     whole = trained(small, examples, tmp_path / "a")
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
-    tuned = trained(small, examples, tmp_path / "b")
-    (note,) = tuned.notes
-    assert note.startswith("no checkpoints (No space left on device)")
+    with limited("RLIMIT_FSIZE", 1000):
+        tuned = trained(small, examples, tmp_path / "b")
+    assert tuned.notes == (f"no checkpoints ({os.strerror(errno.EFBIG)}): a training that is killed begins anew",)
     assert tuned.losses == whole.losses
+    assert not list((tmp_path / "b").iterdir())
+
+
+def test_a_training_that_ended_is_let_go(
+    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """At once, with its weights and moments: not when the collector of cycles comes, which may be folds later."""
+    ended, run = [], tuning._Training.run
+
+    def followed(self, *given):
+        ended.append(weakref.ref(self))
+        return run(self, *given)
+
+    monkeypatch.setattr(tuning._Training, "run", followed)
+    gc.disable()
+    try:
+        trained(small, examples, tmp_path, way)
+        assert [one() for one in ended] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_deadline_ends_it(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:
@@ -366,6 +384,30 @@ def test_no_epoch_is_begun_that_would_not_be_read_by_the_deadline(
     if deadline > 9 + 24:
         assert epochs == min((deadline - 9) // 24, 3)
         assert clock[0] == 9 + 24 * epochs  # no step for nothing
+
+
+def test_a_deadline_within_an_epoch_keeps_what_was_learned_of_it(
+    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that become slower than those they were estimated by: one of three is done of the second epoch."""
+    monkeypatch.setattr(checkpoint, "_PATIENCE", 0.0)
+    whole = trained(small, examples, tmp_path / "a")
+    clock, steps, backward = [0.0], [], Losses.backward
+
+    def slower(self, *given):
+        steps.append(1)
+        clock[0] += 1.0 if len(steps) < 4 else 100.0
+        return backward(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pace.time, "perf_counter", lambda: clock[0])
+        patch.setattr(Losses, "backward", slower)
+        stopped = trained(small, examples, tmp_path / "b", deadline=50.0)
+    assert not stopped.finished
+    kept = Shelf(tmp_path / "b", "k").resume()
+    assert kept is not None
+    assert kept.fields["step"] == len(steps) == 4
+    assert trained(small, examples, tmp_path / "b").losses == whole.losses
 
 
 def test_the_point_that_several_trainings_agree_on() -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import xml.etree.ElementTree as ET
+from weakref import ref
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from headstart.cli.main import main
 from headstart.errors import DataError, EngineError, OptionError, StorageError
 from headstart.evidence.curve import Saved
 from headstart.optional import has
+from headstart.plan.curve import Closed
 from headstart.workflow import CurveOptions, curve
 from headstart.workflow.curve_report import saved_text
 
@@ -123,13 +125,48 @@ def test_a_strategy_that_fails_leaves_the_other_curves(corners, blind, register,
     assert (tmp_path / "c.svg").is_file()
 
 
-def test_where_every_curve_fails_so_does_the_command(corners, blind, monkeypatch):
-    def short(*_):
-        raise MemoryError
+@pytest.mark.parametrize("name", ["no transfer", "probe"])
+def test_where_what_is_compared_with_fails_so_does_the_command(
+    corners, blind, register, tmp_path, monkeypatch, capsys, name
+):
+    learn = Closed.learn
 
-    monkeypatch.setattr("headstart.plan.curve.Closed.learn", short)
-    with pytest.raises(MemoryError):
-        curve(corners, CurveOptions(sources=(str(blind),), shots=(2,), draws=1))
+    def short(self, *given):
+        if self.name == name:
+            raise MemoryError
+        return learn(self, *given)
+
+    register(Opener("opener"))
+    monkeypatch.setattr(Closed, "learn", short)
+    command = ["curve", str(corners), "--source", str(blind), "--strategy", "opener", "--shots", "2", "--draws", "1"]
+    assert main([*command, "--no-cache", "--out", str(tmp_path / "c.svg"), "--json"]) == 1
+    assert not list(tmp_path.iterdir())
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "not enough memory" in printed.err
+
+
+def test_what_a_failed_strategy_held_is_let_go(corners, blind, register):
+    """Before the next one trains: its network, its moments, its batches."""
+    held = []
+
+    class Held:
+        pass
+
+    class Broken(Opener):
+        def learn(self, job, train, test, readings):
+            network = Held()
+            held.append(ref(network))
+            raise RuntimeError("broken")
+
+    class After(Opener):
+        def learn(self, job, train, test, readings):
+            assert [one() for one in held] == [None]
+            return super().learn(job, train, test, readings)
+
+    register(Broken("broken"), After("after"))
+    options = CurveOptions(sources=(str(blind),), strategies=("broken", "after"), shots=(2,), draws=1, cache=False)
+    assert [one["name"] for one in curve(corners, options)["curves"]] == ["no transfer", "probe", "after"]
 
 
 def test_an_interrupted_curve_is_interrupted(corners, blind, register):

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.adapt.whole_file import refusal, save_whole
 from headstart.errors import StorageError
-from headstart.features.bound import activation_pieces, activations_dir, budget, make_room
+from headstart.features.bound import activation_pieces, activations_dir, budget, is_half_written, make_room
 
 KEY_BYTES = 32
 _SUFFIX = ".safetensors"
-_PART = ".part"
 _ABANDONED = 3600.0  # seconds after which a half-written file belongs to nobody
 _MOST_HELD = 1_000_000_000  # bytes of rows that stay in memory where the disk does not take them
 
@@ -134,29 +134,19 @@ class Activations:
 
     def _write(self, keys: Sequence[bytes], rows: Array, starts: NDArray[np.int64] | None) -> _Segment | None:
         """The segment as it lies on disk; None where the disk does not take it."""
-        from safetensors.numpy import save_file
-
         if self.trouble:
             return None
-        name = uuid.uuid4().hex
-        path, temporary = self._folder / (name + _SUFFIX), self._folder / (name + _PART)
+        path = self._folder / (uuid.uuid4().hex + _SUFFIX)
         arrays = {"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES), "rows": rows}
         arrays |= {} if starts is None else {"starts": starts}
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             _sweep()
             if not make_room(rows.nbytes, spare=lambda path: path.name in self._used):
                 self.trouble = f"more than the {budget() / 1e9:.1f} GB that HEADSTART_CACHE_BYTES allows"
                 return None
-            save_file(arrays, temporary, metadata={"of": self._identity[:500]})
-            _settle(temporary)
-            os.replace(temporary, path)
-        except Exception as error:  # safetensors wraps the system's errors in its own
-            with suppress(OSError):
-                temporary.unlink()
-            if isinstance(error, (KeyboardInterrupt, MemoryError)):
-                raise
-            self.trouble = " ".join(str(error).split())[:120]
+            save_whole(arrays, path, {"of": self._identity[:500]})
+        except (OSError, StorageError) as error:
+            self.trouble = refusal(error)
             return None
         self._seen.add(path.name)
         self._used.add(path.name)
@@ -204,16 +194,10 @@ def clear() -> int:
 
 def _sweep() -> None:
     """Remove what killed processes left half-written."""
-    for part in activations_dir().glob(f"*/*{_PART}"):
+    for path in filter(is_half_written, activations_dir().glob("*/*")):
         with suppress(OSError):
-            if time.time() - part.stat().st_mtime > _ABANDONED:
-                part.unlink()
-
-
-def _settle(path: Path) -> None:
-    """Have the disk hold the file before it gets its name: else a crash could leave the name and no content."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                path.unlink()
 
 
 _DTYPES = {"U8": np.uint8, "F16": np.float16, "F32": np.float32, "I64": np.int64}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.adapt.base import Job, Learned, Moved, Reading, Rows
+from headstart.adapt.whole_file import save_whole
+from headstart.errors import StorageError
 
 VERSION = 3  # raise it when the same settings would train otherwise
 # A checkpoint is written when this many times its own writing time has passed since the last one.
@@ -116,18 +117,11 @@ class Shelf:
     def _write(self, path: Path, arrays: Arrays, fields: Mapping[str, Any]) -> None:
         if not self._writes or self.trouble:
             return
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file  # writes from where the arrays lie: `save` copies them twice
-
-        temporary = path.with_suffix(f".{os.getpid()}.part")
+        flat = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            flat = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
-            save_file(flat, temporary, metadata={"fields": json.dumps(dict(fields))})
-            os.replace(temporary, path)
-        except (OSError, SafetensorError) as error:
-            self.trouble = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
-            temporary.unlink(missing_ok=True)
+            save_whole(flat, path, {"fields": json.dumps(dict(fields))})
+        except StorageError as error:
+            self.trouble = str(error)
 
 
 def _read(path: Path) -> Kept | None:

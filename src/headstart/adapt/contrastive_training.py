@@ -70,7 +70,8 @@ class ContrastiveTraining:
         self._optimiser = Optimiser(self._encoder, self._encoder.body.depths(job.source.taps), recipe.settings)
         self._batches = ContrastBatches(self._target, recipe.settings.batch, job.seed)
         self._most = inputs.most or (_PASS_IMAGES if inputs.lengths(train[:1]) is None else _PASS_TOKENS)
-        self._track = Track(lambda: self._optimiser.parameters, self._optimiser, shelf, job.progress)
+        optimiser = self._optimiser  # not `self`, in the function below: a cycle outlives its training
+        self._track = Track(lambda: optimiser.parameters, optimiser, shelf, job.progress)
         self._standing = self._track.standing
 
     def run(self, readings: Sequence[Reading]) -> Learned:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from headstart.engines.torch_support import needed, reason_not
-from headstart.errors import EngineError
+from headstart.errors import EngineError, one_line
 from headstart.sources.base import Modality, SoundInput, Source, Tap
 
 # Tokens of a text, seconds of a sound, and positions of an image where the graph does not tell, for estimates of work.
@@ -39,7 +39,7 @@ class Cut:
             that of a nominal length.
         share: of the whole graph's multiply-adds, what lies above.
         inputs: inputs of the graph that what lies above needs besides (a text's mask).
-        tied: weights that are read on both sides, as exporters merge equal ones (fresh biases); they stay frozen.
+        tied: weights that are read on both sides, as of a layer that is used twice; they stay frozen.
     """
 
     tensor: str
@@ -97,7 +97,7 @@ def _anatomy(graph: Path, fingerprint: str, modality: Modality, steps: int, taps
     try:
         model = onnx.load(str(graph))
     except Exception as error:  # a damaged file raises protobuf's own errors
-        raise EngineError(f"{graph} cannot be read ({' '.join(str(error).split())[:200]}); export it again") from error
+        raise EngineError(f"{graph} cannot be read ({one_line(error)[:200]}); export it again") from error
     nodes = needed(model, [tap.name])
     if (reason := reason_not(model, nodes)) is not None:
         return Anatomy((), 0.0, reason)

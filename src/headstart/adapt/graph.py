@@ -25,7 +25,7 @@ from headstart.engines.torch_fusions import fused
 from headstart.engines.torch_graph import Step, on_host, steps, tensor_of
 from headstart.engines.torch_ops import OPERATIONS
 from headstart.engines.torch_support import needed, reason_not
-from headstart.errors import EngineError
+from headstart.errors import EngineError, one_line
 from headstart.sources.base import Tap
 
 _STATISTICS = slice(3, 5)  # the inputs of BatchNormalization that are measured and not trained
@@ -98,7 +98,7 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         try:
             model = onnx.load(str(graph))
         except Exception as error:  # a damaged file raises protobuf's own errors
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)[:200]
             raise EngineError(f"{graph} cannot be trained: it cannot be read ({reason}); export it again") from error
         module = cls(model, outputs, frozenset(start or ()))
         if fresh is not None:
@@ -113,7 +113,7 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         weights = _weights(plan, values)
         constants = {name: value for name, value in values.items() if name not in weights}
         plan, constants = _fold(plan, constants, set(outputs))
-        plan = fused(plan, constants, outputs)
+        plan = fused(plan, constants, outputs, weights)
         plan = with_biases(plan, weights, set(outputs))
         self.outputs = tuple(outputs)
         self.held: dict[str, Held] = {}

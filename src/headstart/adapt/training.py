@@ -103,6 +103,7 @@ class Training:
             for batch, given in zip(batches[first:], feeds, strict=True):
                 if self._device.agreed(self._job.deadline is not None and time.perf_counter() > self._job.deadline):
                     self._stopped = True
+                    self._keep()  # what was learned of the epoch, for a run with more time
                     return False
                 factor = self._settings.factor(self._standing.step, total) * self._standing.slower
                 if not self._step(given, batch, factor):

@@ -93,14 +93,14 @@ def _measure(references: Sequence[str], out: Output) -> list[dict[str, Any]]:
 
 
 def describe(rows: Sequence[Measured], chosen: Choice | None) -> Iterator[str]:
-    """Measurements as a table, fit's choice marked."""
+    """Measurements as a table, fit's choice marked. An engine that did not run has no worker, and its reason."""
     marked = None if chosen is None else (chosen.engine, chosen.precision)
     cells = [
         [
             row.engine,
             row.precision,
-            f"{row.workers} x {row.threads}",
-            f"{row.items_per_second:,.0f}",
+            f"{row.workers} x {row.threads}" if row.workers else "-",
+            f"{row.items_per_second:,.0f}" if row.workers else "-",
             _cosine(row.cosine_mean),
             _cosine(row.cosine_min),
             points(row.probe_accuracy),

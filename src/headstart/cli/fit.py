@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from headstart.cli.ending import INTERRUPTED
 from headstart.cli.output import Output
 from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, duration, new_command
 from headstart.cli.tables import decimals, metric, seconds, size, skipped_line, table
@@ -32,7 +33,8 @@ last-stages-light, last-stages, last-stages-deep, lp-ft, lora, full and contrast
 scratch trains the same network from random ones, as a baseline. Without a name the frozen ones are tried, and with
 --budget also those that move weights: the first model is saved before and replaced when a better one is proven
 on the same folds. Ctrl-C keeps the best so far, and the same command goes on from there. What a budget finds depends
-on the machine's speed; without one the same data and seed give the same file.
+on the machine's speed; without one the same data, options and seed give the same file, on one machine with the same
+engine choice. HEADSTART_HOME keeps that in engines.json: copied into another HEADSTART_HOME, it holds there, too.
 """
 _EXAMPLES = """\
   headstart fit birds/
@@ -46,7 +48,6 @@ _EXAMPLES = """\
 """
 _KEPT = "what was embedded is in the cache, so the same command goes on from there; an older model file is untouched"
 _BEST_KEPT = "interrupted: the best model so far was kept; the same command goes on from there"
-INTERRUPTED = 130
 
 
 def add_parser(commands: Any) -> None:

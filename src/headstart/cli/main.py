@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
+from typing import NoReturn
 
 from headstart import __version__
 from headstart.cli import cache, curve, engines, evaluate, fit, predict, sample, sources
+from headstart.cli.ending import INTERRUPTED, TERMINATED, TerminatedError, leave, orderly_end
 from headstart.cli.output import Output, one_line
 from headstart.cli.parsing import Parser
 from headstart.errors import HeadstartError, OptionError, StorageError
@@ -53,6 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def run() -> NoReturn:
+    """The console command `headstart`: what `main` does, then the end of the process."""
+    leave(main())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (the process's own without one) and return the exit code."""
     _replace_closed_streams()
@@ -62,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     out = Output(as_json=args.json)
     try:
-        with _own_streams(), _orderly_end():
+        with _own_streams(), orderly_end():
             _check_goal(getattr(args, "out", None))
             code: int = args.run(args, out)
         sys.stdout.flush()
@@ -100,9 +105,9 @@ def _fail(error: BaseException, kept: str, out: Output) -> int:
 
 def _explain(error: BaseException, kept: str) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
-        return 130, f"interrupted: {kept}"
-    if isinstance(error, _TerminatedError):
-        return 143, "terminated: temporary files were removed"
+        return INTERRUPTED, f"interrupted: {kept}"
+    if isinstance(error, TerminatedError):
+        return TERMINATED, "terminated: temporary files were removed"
     if isinstance(error, HeadstartError):
         return error.exit_code, f"error: {error}"
     if isinstance(error, MemoryError):
@@ -122,27 +127,6 @@ def _explain_os(error: OSError) -> str:
     if error.errno in _FULL:
         return f"no space left on the disk{where}: free some, or set HEADSTART_HOME to a folder on another disk"
     return f"{error.strerror or one_line(error)}{where}"
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM came. Not an Exception, which work in progress may take for a failure of its own."""
-
-
-@contextmanager
-def _orderly_end() -> Iterator[None]:
-    """Let SIGTERM end the command as an exception does: what it holds, temporary folders above all, is let go of."""
-
-    def end(*_: object) -> None:
-        raise _TerminatedError
-
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
@@ -176,4 +160,4 @@ def _forget_broken_streams() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -15,6 +15,8 @@ from headstart.progress import Bar, Progress
 # A bar that ended sooner leaves no line behind.
 _WORTH_A_LINE = 1.0
 _WORTH_A_RATE = 32
+# Seconds of silence after which a line says that work goes on, though nothing is done since.
+_SILENCE = 60.0
 
 
 class Watcher(Progress, Protocol):
@@ -65,7 +67,7 @@ class _Count:
 
 
 class Lines:
-    """Progress as plain lines, at most one every few seconds."""
+    """Progress as plain lines: at most one every few seconds, and where nothing gets done one a minute."""
 
     def __init__(self, stream: TextIO, every: float = 5.0) -> None:
         self.said: list[str] = []
@@ -96,9 +98,10 @@ class Lines:
         """Count `steps`, and tell if the last line is long enough ago; from any thread."""
         with self._lock:
             line.count.add(steps, cached)
-            if line.count.done and time.monotonic() - self._last >= self._every:
+            news = line.count.done > max(line.told, 0)
+            if time.monotonic() - self._last >= (self._every if news else _SILENCE):
                 line.told = line.count.done
-                self._write(line.text())
+                self._write(line.text() if news else f"{line.text()}, still at it")
 
 
 class _Line:
@@ -151,7 +154,7 @@ class _Bars:
         self._console.print(visible(line))
 
     def _start(self) -> Any:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
         from rich.progress import Progress as Display
 
         display = Display(
@@ -160,6 +163,7 @@ class _Bars:
             MofNCompleteColumn(),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[rate]}", markup=False),
+            SpinnerColumn("line"),
             console=self._console,
             redirect_stdout=False,
             redirect_stderr=False,

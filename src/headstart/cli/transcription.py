@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from headstart.cli.ending import INTERRUPTED
 from headstart.cli.output import Output
 from headstart.cli.tables import points, seconds, size, skipped_line, table
 from headstart.errors import OptionError
@@ -21,7 +22,7 @@ def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
     Raises:
         OptionError: an option that other tasks have.
     """
-    from headstart.cli.fit import INTERRUPTED, default_out
+    from headstart.cli.fit import default_out
     from headstart.workflow.transcription import transcribe
     from headstart.workflow.transcription_options import TranscriptionOptions
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headstart.data.cells import number_share
+from headstart.data.column_names import PATH_NAMES, TEXT_NAMES, columns_named
 from headstart.data.dataset import FILES, Modality
 from headstart.data.looks import MOST, file_share, files_of, is_strings, sample, words
 from headstart.data.table import Table
 from headstart.errors import DataError
-
-PATH_NAMES = (
-    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "audio", "audio_path", "audio_file",
-    "sound", "clip", "clip_path", "recording", "wav", "wav_path",
-)  # fmt: skip
-TEXT_NAMES = ("text", "texts", "sentence", "utterance", "question", "review", "comment", "message", "body", "document")
 
 
 def find_input(
@@ -61,7 +56,7 @@ def _find_files(table: Table, free: Sequence[str], modality: Modality | None) ->
 
     A modality that was asked for needs a few such cells only, or, as paths may lack a suffix, the usual name.
     """
-    usual = [name for known in PATH_NAMES for name in by_name(free, (known,))]
+    usual = columns_named(free, PATH_NAMES)
     order = [*usual, *(name for name in free if name not in usual)]
     asked = FILES if modality is None else (modality,)
     shares = {(one, name): file_share(sample(table.columns[name]), one) for one in asked for name in order}
@@ -74,7 +69,7 @@ def _find_files(table: Table, free: Sequence[str], modality: Modality | None) ->
 
 def _find_text(table: Table, free: Sequence[str], *, forced: bool) -> str | None:
     """The column of texts, if the table is about texts: by its name, else long strings with hardly a number beside."""
-    named = by_name([name for name in free if number_share(sample(table.columns[name])) < 0.95], TEXT_NAMES)
+    named = [name for name in columns_named(free, TEXT_NAMES) if number_share(sample(table.columns[name])) < 0.95]
     if named:
         return named[0]
     strings = [name for name in free if is_strings(table.columns[name])]
@@ -86,9 +81,3 @@ def _find_text(table: Table, free: Sequence[str], *, forced: bool) -> str | None
     prose = words(cells) >= 3 and numbers <= 2
     alone = numbers == 0 and len({*map(str, cells)}) > max(0.5 * len(cells), 10)
     return longest if forced or prose or alone else None
-
-
-def by_name(free: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The first of the usual names that is a column, or nothing; case and spaces around do not matter."""
-    lower = {name.lower().strip(): name for name in reversed(free)}
-    return next(((lower[name],) for name in names if name in lower), ())

@@ -8,27 +8,14 @@ it is of no use as a feature, beside texts and images.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.data.cells import Cell, as_numbers
+from headstart.data.column_names import group_rank
 from headstart.data.looks import files_of, sample, words
-
-# In the order in which they are taken where there are several.
-BASES = (
-    "group", "patient", "subject", "participant", "speaker", "spk", "talker", "actor", "singer", "donor", "person",
-    "individual", "animal", "user", "client", "customer", "case", "session", "recording", "video", "site", "hospital",
-)  # fmt: skip
-SUFFIXES = ("id", "no", "nr", "num", "number", "code", "key", "name", "uuid", "hash")
-PLAIN = frozenset(("patient", "participant", "speaker", "spk", "talker", "donor"))  # as sure without a suffix
-WORDS = (
-    "group", "groups", "subject", "actor", "singer", "person", "user", "case", "session", "recording", "site",
-    "hospital", "fold",
-)  # fmt: skip
-SURE_NAMES = tuple(base + suffix for base in BASES for suffix in ("", *SUFFIXES) if suffix or base in PLAIN)
 
 MIN_GROUPS = 5  # a bare word that may be a category must allow five folds
 NO_GROUPS = "none"  # what --group is given where no column is to be taken by its name
@@ -63,17 +50,11 @@ class Likely:
 def likely_groups(columns: Mapping[str, Sequence[Cell]], names: Sequence[str]) -> tuple[Likely, ...]:
     """Those of the columns `names` that look like groups, the likeliest first.
 
-    Names are compared without case, spaces, "-", "_" and ".". Columns of texts, of paths, of lists and of
-    fractions are not among them, whatever their name.
+    Columns of texts, of paths, of lists and of fractions are not among them, whatever their name.
     """
-    plain = {name: re.sub(r"[\s._-]+", "", name.lower()) for name in reversed(names)}
-    found = []
-    for known in (*SURE_NAMES, *WORDS):
-        for name in [name for name, bare in plain.items() if bare == known]:
-            one = _looked_at(name, columns[name], sure=known in SURE_NAMES)
-            if one is not None:
-                found.append(one)
-    return tuple(found)
+    ranks = {name: rank for name in reversed(names) if (rank := group_rank(name)) is not None}
+    looked = [_looked_at(name, columns[name], sure=not ranks[name][0]) for name in sorted(ranks, key=ranks.__getitem__)]
+    return tuple(one for one in looked if one is not None)
 
 
 @dataclass(frozen=True)

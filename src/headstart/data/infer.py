@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from headstart.data.cells import number_share
+from headstart.data.column_names import LABEL_NAMES, columns_named
 from headstart.data.dataset import MODALITIES, Modality
-from headstart.data.find_input import by_name, find_input
+from headstart.data.find_input import find_input
 from headstart.data.groups import NO_GROUPS, Groups, likely_groups
 from headstart.data.looks import is_flags, names_rows, sample
 from headstart.data.matrix import base_columns
@@ -16,11 +17,6 @@ from headstart.data.names import NamePart, name_part
 from headstart.data.table import Table
 from headstart.errors import DataError, OptionError
 from headstart.tasks import TASKS, Task
-
-LABEL_NAMES = (
-    "label", "labels", "class", "classes", "target", "targets", "category", "categories", "y", "intent", "sentiment",
-    "diagnosis", "species", "outcome", "tag", "tags", "topic", "genre",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
     groups = Groups(named, likely_groups(table.columns, unknown), settled=wanted.group is not None)
     free = [name for name in free if name not in (id_, *groups.aside)]
     if seek_label and not labels:
-        labels = by_name([name for name in free if name != wanted.usual_input], LABEL_NAMES)
+        labels = columns_named([name for name in free if name != wanted.usual_input], LABEL_NAMES)[:1]
         if labels:
             notes.append(f"label: column {labels[0]!r}, by its name")
     free = [name for name in free if name not in labels]
@@ -115,6 +111,8 @@ def infer_roles(table: Table, wanted: Wanted, *, labelled: bool = True) -> Roles
         notes.append(why)
     if seek_label and not labels:
         others = [name for name in free if name != source and name not in used]
+        if source and not none:  # the last is taken: what looks like groups only where nothing else will do
+            others.sort(key=[one.name for one in groups.likely].__contains__, reverse=True)
         if not others and groups.taken is not None and not groups.taken.sure:
             others = [groups.taken.name]
         labels = (_guess_label(table, others, modality),)

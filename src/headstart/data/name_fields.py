@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from headstart.data.groups import BASES, MIN_GROUPS, NO_GROUPS
+from headstart.data.column_names import GROUP_BASES
+from headstart.data.groups import MIN_GROUPS, NO_GROUPS
 from headstart.data.labels import some
 from headstart.tasks import Target
 
@@ -25,7 +26,7 @@ _SHORT = {
     "spk": "speaker", "spkr": "speaker", "subj": "subject", "sub": "subject", "pat": "patient", "ses": "session",
     "rec": "recording", "p": "person", "s": "subject",
 }  # fmt: skip
-_WORDS = frozenset((*BASES, *(word for word in _SHORT if len(word) > 1)))
+_WORDS = frozenset((*GROUP_BASES, *(word for word in _SHORT if len(word) > 1)))
 _TELLING = re.compile(rf"({'|'.join(sorted(_WORDS))})[-_. ]?\w*\d\w*|([ps])\d+", re.IGNORECASE)
 _ORDINALS = ("1st", "2nd", "3rd")
 
@@ -94,14 +95,14 @@ def guess_note(names: Sequence[str], target: Target) -> tuple[str, ...]:
 def likely_field(names: Sequence[str], labels: Sequence[str]) -> Field | None:
     """The field that looks most like a group, or None.
 
-    Fields that say what they are ("spk3", "sub-01") come first, in the order of BASES; then words and codes, then
+    Fields that say what they are ("spk3", "sub-01") come first, in the order of GROUP_BASES; then words and codes, then
     numbers without gaps, which may only count something, of the first way of splitting that has any; then takes.
     """
     fields = [field for separators in SEPARATORS for field in _fields(names, separators)]
     groups = [field for field in fields if _is_group(field, labels)]
     groups.sort(
         key=lambda field: (
-            BASES.index(field.word) if field.word else len(BASES),
+            GROUP_BASES.index(field.word) if field.word else len(GROUP_BASES),
             SEPARATORS.index(field.separators),
             field.numbering,
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.data.cells import Cell
-from headstart.data.find_input import PATH_NAMES
+from headstart.data.column_names import PATH_NAMES, TRANSCRIPT_NAMES, columns_named
 from headstart.data.groups import NO_GROUPS, Groups, likely_groups
 from headstart.data.locate import find_file, why_absent
 from headstart.data.looks import is_strings, sample
@@ -14,12 +14,7 @@ from headstart.data.table import Table
 from headstart.data.transcript_rows import SOUND_SUFFIXES, Recorded, Row, is_sound
 from headstart.errors import DataError
 
-# In the order in which they are taken where there are several.
-_PATH_NAMES = (*PATH_NAMES, "audio_filepath", "wav_filename")
-TEXT_NAMES = (
-    "text", "transcript", "transcription", "sentence", "normalized_text", "normalised_text", "raw_text",
-    "normalized_transcription", "transcripts", "words", "utterance", "raw_transcription",
-)  # fmt: skip
+_PATH_NAMES = (*PATH_NAMES, "audio filepath", "wav filename")
 ID_NAMES = ("id", "utterance_id", "utt_id", "uttid", "segment_id", "clip_id")
 # Where data sets keep their clips, beside the table.
 PLACES = ("", "clips", "wavs", "wav", "audio", "audios", "data")
@@ -38,7 +33,9 @@ def rows_of(table: Table, path_column: str | None, text_column: str | None, grou
     paths = _path_column(table, path_column)
     texts = _text_column(table, text_column, paths)
     groups, notes = _group_column(table, group, (paths, texts))
-    identities = next((name for name in _named(table, ID_NAMES) if _all_there(table.columns[name])), None)
+    identities = next(
+        (name for name in columns_named(table.columns, ID_NAMES) if _all_there(table.columns[name])), None
+    )
     rows = []
     for i in range(len(table)):
         written, text = table.columns[paths][i], table.columns[texts][i]
@@ -68,10 +65,10 @@ def _path_column(table: Table, wanted: str | None) -> str:
     if wanted is not None:
         return _present(table, wanted, "--input")
     sounds = [name for name, cells in table.columns.items() if _sound_share(cells) >= 0.5]
-    for name in (*_named(table, _PATH_NAMES), *table.columns):
+    for name in (*columns_named(table.columns, _PATH_NAMES), *table.columns):
         if name in sounds:
             return name
-    named = [name for name in _named(table, _PATH_NAMES) if is_strings(table.columns[name])]
+    named = [name for name in columns_named(table.columns, _PATH_NAMES) if is_strings(table.columns[name])]
     if named:  # names without a suffix, as LJSpeech has them
         return named[0]
     raise DataError(
@@ -83,11 +80,11 @@ def _path_column(table: Table, wanted: str | None) -> str:
 def _text_column(table: Table, wanted: str | None, paths: str) -> str:
     if wanted is not None:
         return _present(table, wanted, "--label")
-    for name in _named(table, TEXT_NAMES):
+    for name in columns_named(table.columns, TRANSCRIPT_NAMES):
         if name != paths and any(cell is not None for cell in table.columns[name]):
             return name
     raise DataError(
-        f"no column of {table.name} has a name of transcripts ({', '.join(TEXT_NAMES[:4])}); "
+        f"no column of {table.name} has a name of transcripts ({', '.join(TRANSCRIPT_NAMES[:4])}); "
         f"it has {_listed(table)}: name one with --label"
     )
 
@@ -121,12 +118,6 @@ def _find(written: Cell, folder: Path) -> tuple[Path | None, str]:
 def _sound_share(cells: Sequence[Cell]) -> float:
     there = [cell for cell in sample(cells) if cell is not None]
     return sum(isinstance(cell, str) and is_sound(cell) for cell in there) / max(len(there), 1)
-
-
-def _named(table: Table, known: Sequence[str]) -> list[str]:
-    """The table's columns that have one of the known names, in the order of those."""
-    plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in reversed(table.columns)}
-    return [plain[name] for name in known if name in plain]
 
 
 def _all_there(cells: Sequence[Cell]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from headstart.errors import EngineError
+from headstart.errors import EngineError, one_line
 
 _LONGEST = 200
 EXPORT_AGAIN = "; it may be damaged: export it again"
@@ -18,13 +18,13 @@ def cannot_open(engine: str, graph: Path, error: Exception) -> EngineError:
         return EngineError(f"{engine} cannot open {graph}: there is no such file; export the source again")
     if isinstance(error, ModuleNotFoundError):
         return EngineError(f"{engine} cannot open {graph}: {error}; pip install headstart installs what is missing")
-    reason = _one_line(error, str(error).replace(str(graph), graph.name))
+    reason = _short(error, str(error).replace(str(graph), graph.name))
     return EngineError(f"{engine} cannot open {graph}: {reason}{EXPORT_AGAIN}")
 
 
 def cannot_run(engine: str, error: Exception) -> EngineError:
     """The error for a call that failed: wrong input names, types or shapes, or no memory."""
-    return EngineError(f"{engine} could not run the graph on this batch: {_one_line(error, str(error))}")
+    return EngineError(f"{engine} could not run the graph on this batch: {_short(error, str(error))}")
 
 
 def check_outputs(engine: str, graph: Path, asked: Sequence[str], there: Iterable[str]) -> None:
@@ -41,6 +41,6 @@ def check_outputs(engine: str, graph: Path, asked: Sequence[str], there: Iterabl
             raise EngineError(f"{engine}: {graph.name} has no output {name!r}{hint}")
 
 
-def _one_line(error: Exception, told: str) -> str:
-    text = " ".join(told.split()) or type(error).__name__
+def _short(error: Exception, told: str) -> str:
+    text = one_line(told) or type(error).__name__
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -22,7 +22,7 @@ from typing import Any
 
 from headstart.engines.base import Feeds
 from headstart.engines.probe import probe
-from headstart.errors import EngineError, StorageError
+from headstart.errors import EngineError, StorageError, one_line
 from headstart.progress import SILENT, Bar, Progress
 from headstart.sources.base import Source
 
@@ -89,7 +89,7 @@ def _write(source: Source, target: Path, progress: Progress) -> None:
     except (EngineError, OSError):
         raise
     except Exception as error:  # onnxruntime's quantiser raises whatever its passes do
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise EngineError(f"{source.name} cannot be quantised to int8: {reason}; fp32 is used") from error
 
 

@@ -16,20 +16,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from headstart.engines.torch_graph import Step, with_last_use
-from headstart.engines.torch_ops import OPERATIONS, Attributes, Operation
+from headstart.engines.torch_ops import OPERATIONS, Attributes, Operation, join
 
 ATTENTION = "ScaledDotProductAttention"
 _TOLERANCE = 1e-3  # exporters round constants to half precision at worst
 
 
-def fused(plan: Sequence[Step], constants: Mapping[str, Tensor], kept: Collection[str]) -> list[Step]:
+def fused(
+    plan: Sequence[Step], constants: Mapping[str, Tensor], kept: Collection[str], weights: Collection[str] = ()
+) -> list[Step]:
     """The steps, with each chain that nothing else looks into as one step where its last stood.
 
     Args:
         constants: initializers, or what else is known before running.
         kept: values that must be there in the end, or at any time.
+        weights: values that train: a product with one is a layer, and no part of attention.
     """
-    graph = _Graph.of(plan, constants, kept)
+    graph = _Graph.of(plan, constants, kept, weights)
     for step in plan:
         graph.join(step)
     return with_last_use([graph.steps[step.output] for step in plan if step.output in graph.steps], kept)
@@ -38,26 +41,36 @@ def fused(plan: Sequence[Step], constants: Mapping[str, Tensor], kept: Collectio
 def attention(attributes: Attributes, q: Tensor, k_t: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """softmax(scale q k_t + mask) v, with q (..., m, d), k_t (..., d, n), v (..., n, e)."""
     scale = attributes["scale"]
-    alike = q.ndim in (3, 4) and q.shape[:-2] == k_t.shape[:-2] == v.shape[:-2]
-    if not alike or (q.device.type == "cpu" and k_t.shape[-1] < _least_keys(q, mask)):
+    q, k_t, v, *masks = join(q, k_t, v, *([] if mask is None else [mask]))
+    mask = masks[0] if masks else None
+    if not _is_plain(q, k_t, v, mask) or (q.device.type == "cpu" and k_t.shape[-1] < _least_keys(q, mask)):
         scores = q @ k_t
         if scale != 1.0:
             scores *= scale
         if mask is not None:
-            scores += mask
+            scores = scores + mask
         scores = scores.softmax(-1)
         return scores @ v
     k = k_t.transpose(-1, -2)
-    mask = None if mask is None else mask.to(q.dtype)
+    if mask is not None:  # what is hidden stays finite: of a row with nothing else, the softmax is a number
+        mask = mask.to(q.dtype).clamp(min=torch.finfo(q.dtype).min)
     if q.ndim == 3:  # torch's quick ways are for four dimensions
         return functional.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=mask, scale=scale)[0]
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
+def _is_plain(q: Tensor, k_t: Tensor, v: Tensor, mask: Tensor | None) -> bool:
+    """True for what torch's own takes: one shape of items and heads, and a mask that does not add to it."""
+    if q.ndim not in (3, 4) or not q.shape[:-2] == k_t.shape[:-2] == v.shape[:-2]:
+        return False
+    scores = (*q.shape[:-1], k_t.shape[-1])
+    return mask is None or (mask.ndim <= q.ndim and torch.broadcast_shapes(scores, mask.shape) == scores)
+
+
 def _least_keys(q: Tensor, mask: Tensor | None) -> int:
     """From how many keys on torch's own is no slower on a CPU.
 
-    Measured forwards and backwards on one core with AMX, torch 2.15, 6 heads of 64 and 12 of 32: twice as fast with 512
+    Measured forwards and backwards on one core with AMX, torch 2.14, 6 heads of 64 and 12 of 32: twice as fast with 512
     keys in float32, a third slower with 32; in bfloat16 3 to 10 times slower with 32.
     """
     if q.dtype == torch.float32:
@@ -76,13 +89,16 @@ class _Graph:
     steps: dict[str, Step]
     uses: Counter[str]
     constants: Mapping[str, Tensor]
+    weights: Collection[str]
 
     @classmethod
-    def of(cls, plan: Sequence[Step], constants: Mapping[str, Tensor], kept: Collection[str]) -> _Graph:
+    def of(
+        cls, plan: Sequence[Step], constants: Mapping[str, Tensor], kept: Collection[str], weights: Collection[str]
+    ) -> _Graph:
         uses = Counter(name for step in plan for name in step.inputs if name)
         uses.update(kept)
         known = {s.output: s.attributes["value"] for s in plan if s.operator == "Constant" and "value" in s.attributes}
-        return cls({step.output: step for step in plan}, uses, {**known, **constants})
+        return cls({step.output: step for step in plan}, uses, {**known, **constants}, weights)
 
     def join(self, step: Step) -> None:
         """Replace `step` by the chain that ends there, if one does, and drop the chain's inner steps."""
@@ -123,14 +139,14 @@ class _Graph:
         for scores, mask in (masked.inputs, masked.inputs[::-1]) if masked else ((softmax.inputs[0], ""),):
             scaling, product, scale = self._scaled(scores)
             matmul = self._inner(product, "MatMul")
-            if matmul is not None:
+            if matmul is not None and not any(name in self.weights for name in (*matmul.inputs, *step.inputs)):
                 inner = [softmax, *([masked] if masked else []), *scaling, matmul]
                 inputs = (*matmul.inputs, step.inputs[1], *([mask] if mask else []))
                 return inner, replace(step, operator=ATTENTION, attributes={"scale": scale}, inputs=inputs)
         return None
 
     def _gelu(self, step: Step) -> tuple[list[Step], Step] | None:
-        """x * (1 + erf(x / sqrt 2)) / 2, the half wherever it stands."""
+        """x * (1 + erf(x / sqrt 2)) / 2, the half first or last."""
         if step.operator != "Mul":
             return None
         halves, product, half = self._scaled_of(step)

@@ -29,10 +29,8 @@ def rates_by_group(
         groups: (n,) codes.
         names: of each code; "" becomes None.
     """
-    rows = [
-        {**_counted(errors.take(members), name), "metrics": _rates(errors.take(members), seed)}
-        for name, members in _members(groups, names)
-    ]
+    parts = [(name, errors.take(members)) for name, members in _members(groups, names)]
+    rows = [{**_counted(part, name), "metrics": _rates(part, seed)} for name, part in parts]
     return sorted(rows, key=lambda row: _worst(row["metrics"], row))
 
 
@@ -53,7 +51,7 @@ def candidates_by_group(
         own = {strategy: errors.take(members) for strategy, errors in candidates.items()}
         rates = {strategy: _rates(errors, seed) for strategy, errors in own.items()}
         before, after = next(iter(own.values())), list(own.values())[-1]
-        gain = _enough(after.gain_over(before, seed=seed), len(members)).json() if len(own) > 1 else None
+        gain = _told(after.gain_over(before, _units(after), seed)).json() if len(own) > 1 else None
         row = {
             **_counted(before, name),
             "candidates": [{"strategy": strategy, "metrics": metrics} for strategy, metrics in rates.items()],
@@ -76,13 +74,17 @@ def _counted(errors: Errors, name: str) -> dict[str, Any]:
 
 
 def _rates(errors: Errors, seed: int) -> dict[str, dict[str, float | None]]:
-    return {name: _enough(rate, len(errors)).json() for name, rate in errors.rates(seed=seed).items()}
+    return {name: _told(rate).json() for name, rate in errors.rates(_units(errors), seed).items()}
 
 
-def _enough(interval: Interval, n: int) -> Interval:
-    """Without its ends where there are too few utterances to tell them, or all are alike."""
-    known = n >= FEWEST and interval.low < interval.high
-    return interval if known else Interval(interval.value, math.nan, math.nan)
+def _units(errors: Errors) -> NDArray[np.int64] | None:
+    """Codes of what is independent: each utterance; where they are too few, all are one unit, which has no interval."""
+    return None if len(errors) >= FEWEST else np.zeros(len(errors), np.int64)
+
+
+def _told(interval: Interval) -> Interval:
+    """Without its ends where all utterances are alike."""
+    return interval if interval.low < interval.high else Interval(interval.value, math.nan, math.nan)
 
 
 def _worst(metrics: Mapping[str, Mapping[str, float | None]], row: Mapping[str, Any]) -> tuple[float, int, str]:

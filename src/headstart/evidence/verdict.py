@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.digits import digits
+from headstart.digits import digits, points
 from headstart.evidence.intervals import Interval, paired_difference
 
 Floats = NDArray[np.float64]
@@ -96,8 +96,8 @@ def verdict(
         side: Side | None = "transfer" if transfer else "baseline" if baseline else None
         return Verdict(False, _UNKNOWN, _one_side(transfer, baseline, metric, alone), side)
     gain = gain or paired_difference(transfer.item_scores, baseline.item_scores, groups)
-    points = f"{100 * gain.value:+.1f} points of {_WORDS.get(metric, metric)}"
-    within = f"{points} [{100 * gain.low:.1f}, {100 * gain.high:.1f}]"
+    gained = f"{points(gain.value, '+')} points of {_WORDS.get(metric, metric)}"
+    within = f"{gained} [{points(gain.low)}, {points(gain.high)}]"
     if gain.low > 0:
         text = f"transfer pays: {within} over {baseline.name} on the same folds"
         return Verdict(True, gain, text, "transfer", loss_gain)
@@ -107,12 +107,12 @@ def verdict(
     loss = _LOSSES.get(metric, "log loss")
     ships, why = _by_loss(transfer, baseline, loss, loss_gain)
     if not (math.isfinite(gain.low) and math.isfinite(gain.high)):
-        seen = f"{points} against {baseline.name}, from too few independent groups for an interval"
+        seen = f"{gained} against {baseline.name}, from too few independent groups for an interval"
     else:
         losses = ""
         if transfer.log_loss is not None and baseline.log_loss is not None:
             losses = f" ({loss} {digits(transfer.log_loss)} against {digits(baseline.log_loss)})"
-        width = f"The interval is {100 * (gain.high - gain.low):.1f} points wide and holds zero"
+        width = f"The interval is {points(gain.high - gain.low)} points wide and holds zero"
         seen = f"{within} against {baseline.name} on the same folds{losses}. {width}"
     return Verdict(False, gain, f"cannot tell whether transfer pays: {seen}{why}", ships, loss_gain)
 
@@ -136,7 +136,7 @@ def _one_side(transfer: Contender | None, baseline: Contender | None, metric: st
     if there is None:
         return "nothing was scored, so there is no verdict on transfer"
     score = float(there.item_scores.mean()) if score is None else score
-    points = f"{100 * score:.1f} points of {_WORDS.get(metric, metric)}"
+    reached = f"{points(score)} points of {_WORDS.get(metric, metric)}"
     if transfer is None:
-        return f"no source to transfer from: {there.name} ships with {points}"
-    return f"no baseline was scored, so whether transfer pays is not known: {there.name} has {points}"
+        return f"no source to transfer from: {there.name} ships with {reached}"
+    return f"no baseline was scored, so whether transfer pays is not known: {there.name} has {reached}"

@@ -120,6 +120,11 @@ def _files(folder: Path) -> Iterator[tuple[Path, int, float]]:
                 yield path, found.st_size, found.st_mtime
 
 
+def is_half_written(path: Path) -> bool:
+    """True for a file that has not got its name yet; safetensors writes under one of its own, ".tmp" and letters."""
+    return path.suffix == ".part" or path.name.startswith(".tmp")
+
+
 def _unlink(path: Path, size: int, wanted: int = 0) -> int:
     with suppress(OSError):
         path.unlink()
@@ -133,7 +138,7 @@ def _empty(folder: Path, wanted: int = 0) -> int:
     for path, size, when in _files(folder):
         fresh = now - when < _IN_USE_SECONDS
         lately |= fresh
-        if not (fresh and path.suffix == ".part"):  # half-written: its writer renames it in a moment
+        if not (fresh and is_half_written(path)):  # its writer renames it in a moment
             freed += _unlink(path, size)
     if not lately:
         shutil.rmtree(folder, ignore_errors=True)

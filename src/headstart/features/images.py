@@ -27,7 +27,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from headstart.errors import ItemError
+from headstart.errors import ItemError, one_line
 from headstart.features.files import read_file
 from headstart.features.hush import hushed
 from headstart.features.modes import to_8_bit
@@ -122,7 +122,7 @@ def look(item: bytes | Path, how: ImageInput | None, *, thumbnail: bool) -> View
         except ItemError:
             raise
         except Exception as error:  # Pillow's readers raise nearly anything on damaged files
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error) or type(error).__name__
             raise ItemError(f"the image is damaged or incomplete ({reason}); save it again from the original") from None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import ItemError
+from headstart.errors import ItemError, one_line
 from headstart.features.mp3 import with_length
 from headstart.features.ogg import cut_off
 from headstart.features.resampling import Resampled
@@ -200,5 +200,5 @@ def _check_samples(file: Any, count: int, low: float, high: float) -> None:
 
 def _reason(error: Exception) -> str:
     """The library's own words, without the address of our buffer."""
-    told = str(getattr(error, "error_string", "") or error)
-    return " ".join(told.split()).removeprefix("Error : ").rstrip(".") or type(error).__name__
+    told = getattr(error, "error_string", "") or error
+    return one_line(told).removeprefix("Error : ").rstrip(".") or type(error).__name__

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import SourceError
+from headstart.errors import SourceError, one_line
 from headstart.sources.base import TextInput
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def load_tokenizer(path: Path, how: TextInput) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exceptions
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise SourceError(f"{path} is not a tokenizer ({reason}); export the source again") from None
     normalizer = tokenizer.normalizer
     if normalizer is not None and (growth := _growth(json.loads(normalizer.__getstate__()))) > MAX_GROWTH:

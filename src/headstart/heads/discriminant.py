@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.base import Floats
-from headstart.heads.eigenbasis import factorise
+from headstart.heads.eigenbasis import decompose, factorise
 from headstart.heads.rows import chunks, group_rows, working_dtype
 from headstart.heads.scaling import Scaling
 from headstart.tasks import Target
@@ -34,15 +34,18 @@ GAP_FLOOR = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """(S + p I)^-1 in the eigenbasis of T: inner products of rows, of class means, and of both.
+    """(S + p I)^-1: inner products of rows, of class means, and of both.
+
+    In the eigenbasis of T, or, where classes are more than directions, of S: there is no core then, and K is 0, else C.
 
     Attributes:
-        shrink: (r,) the diagonal of A.
+        shrink: (r,) the diagonal of A, or of (S + p I)^-1 itself.
         means: (C, r) class means.
-        core: (C, C) see the module.
-        gram: (C, C) M A M^T, the fits of the means.
-        lift: (C, C) I + core gram: `fits` @ lift are inner products with the means.
-        between: (C, C) inner products of the means.
+        core: (K, K) see the module.
+        gram: (C, K) M A M^T, the fits of the means.
+        lift: (K, K) I + core gram: `fits` @ lift are inner products with the means.
+        between: (C, K) gram lift, inner products of the means.
+        mean_norms: (C,) those of each with itself.
     """
 
     shrink: Array
@@ -51,9 +54,10 @@ class Metric:
     gram: Array
     lift: Array
     between: Array
+    mean_norms: Array
 
     @classmethod
-    def of(cls, values: Array, means: Array, class_weights: Array, penalty: float) -> Metric:
+    def of_total(cls, values: Array, means: Array, class_weights: Array, penalty: float) -> Metric:
         """At a positive penalty, for eigenvalues (r,) of T."""
         shrink = 1.0 / (values + penalty)
         gram = (means * shrink) @ means.T
@@ -61,11 +65,19 @@ class Metric:
         core = np.linalg.inv(np.eye(len(root)) - root[:, None] * gram * root)
         core = root[:, None] * (core + core.T) / 2 * root
         lift = np.eye(len(root)) + core @ gram
-        return cls(shrink, means, core, gram, lift, gram @ lift)
+        between = gram @ lift
+        return cls(shrink, means, core, gram, lift, between, np.diag(between))
+
+    @classmethod
+    def of_within(cls, values: Array, means: Array, penalty: float) -> Metric:
+        """At a positive penalty, for eigenvalues (r,) of S."""
+        shrink, none = 1.0 / (values + penalty), np.zeros((0, 0))
+        narrow = np.zeros((len(means), 0))
+        return cls(shrink, means, none, narrow, none, narrow, np.square(means) @ shrink)
 
     def fits(self, x: Array) -> Array:
-        """(m, C) x A M^T of rows x (m, r)."""
-        return np.asarray(x @ (self.means * self.shrink).T)
+        """(m, K) x A M^T of rows x (m, r)."""
+        return np.asarray(x @ (self.means[: len(self.core)] * self.shrink).T)
 
     def beyond(self, fits: Array) -> Array:
         """(m,) what `core` adds to the inner products of rows with themselves."""
@@ -79,17 +91,31 @@ class Metric:
         """(m, k) inner products of rows x (m, r) and y (k, r)."""
         return np.asarray(x @ (y * self.shrink).T + x_fits @ self.core @ y_fits.T)
 
+    def with_means(self, x: Array, fits: Array) -> Array:
+        """(m, C) inner products of rows with the class means."""
+        return np.asarray(fits @ self.lift if len(self.core) else x @ (self.means * self.shrink).T)
+
+    def from_mean(self, own: NDArray[np.int64]) -> Array:
+        """(m, C) inner products of some means with all."""
+        return self.between[own] if len(self.core) else self.with_means(self.means[own], self.gram[own])
+
+    def weight(self) -> Array:
+        """(r, C) what gives `with_means` of rows."""
+        weight = (self.means * self.shrink).T
+        return np.asarray(weight @ self.lift if len(self.core) else weight)
+
 
 @dataclass(frozen=True, eq=False)
 class Discriminant:
-    """Class means in the eigenbasis of the total scatter T = V diag(values) V^T.
+    """Class means in the eigenbasis of the total scatter T = V diag(values) V^T, or of the within-class scatter S.
 
     Attributes:
         scaling: the features' scaling: they are centred.
         codes: (n,) class of each item.   weights: (n,) positive item weights.
         class_weights: (C,) W_c; 0 for a class without items.
         mean: the mean eigenvalue of T.
-        values: (r,) eigenvalues of T.
+        within: True where the basis is that of S: classes are more than directions, and C x C the larger matrix.
+        values: (r,) eigenvalues of T, or S.
         means: (C, r) class means in the eigenbasis; 0 for a class without items.
         rows: index -> (m, r) float64 items in the eigenbasis.
         to_features: (r, C) in the eigenbasis -> (d, C) on the centred features.
@@ -100,6 +126,7 @@ class Discriminant:
     weights: Array
     class_weights: Array
     mean: float
+    within: bool
     values: Array
     means: Array
     rows: Callable[[Index], Array]
@@ -111,27 +138,34 @@ class Discriminant:
         basis = factorise(x, weights, standardise=False)
         dtype = working_dtype(x)
         rows: Callable[[Index], Array] = lambda index: basis.rows(index, dtype).astype(np.float64, copy=False)  # noqa: E731
-        if len(x) * len(basis.values) <= KEPT_ROWS:
-            kept = rows(slice(None))
-            rows = lambda index: kept[index]  # noqa: E731
-        y = target.encoded() * present
-        sums = weights @ y
-        cross = np.zeros((y.shape[1], len(basis.values)))
-        for part in chunks(len(x), 8 * (len(basis.values) + x.shape[1])):
-            cross += (weights[part, None] * y[part]).T @ rows(part)
-        means = cross / np.where(sums > 0, sums, 1.0)[:, None]  # rows are centred, so cross = W_c m_c
+        if kept := len(x) * len(basis.values) <= KEPT_ROWS:
+            rows = rows(slice(None)).__getitem__
         codes = target.y.astype(np.int64)
-        return cls(basis.scaling, codes, weights, sums, basis.mean, basis.values, means, rows, basis.to_features)
+        given = weights * present[codes]
+        sums = np.bincount(codes, given, minlength=len(present)).astype(np.float64, copy=False)
+        means = np.zeros((len(present), len(basis.values)))
+        for part in chunks(len(x), 8 * (len(basis.values) + x.shape[1])):
+            np.add.at(means, codes[part], given[part, None] * rows(part))
+        means /= np.where(sums > 0, sums, 1.0)[:, None]
+        values, within = basis.values, len(means) > len(basis.values)
+        to_features: Callable[[Array], Array] = basis.to_features
+        if within:
+            values, turn = decompose(np.diag(values) - (means.T * sums) @ means)
+            means, unturned = means @ turn, rows
+            rows = (unturned(slice(None)) @ turn).__getitem__ if kept else lambda index: unturned(index) @ turn
+            to_features = lambda v: basis.to_features(turn @ v)  # noqa: E731
+        return cls(basis.scaling, codes, weights, sums, basis.mean, within, values, means, rows, to_features)
 
     def metric(self, penalty: float) -> Metric:
         """(S + penalty I)^-1."""
-        return Metric.of(self.values, self.means, self.class_weights, penalty)
+        if self.within:
+            return Metric.of_within(self.values, self.means, penalty)
+        return Metric.of_total(self.values, self.means, self.class_weights, penalty)
 
     def linear(self, penalty: float) -> tuple[Array, Array]:
         """Weight (d, C) on the centred features and offset (C,): -distance / 2, but for a term common to classes."""
         metric = self.metric(penalty)
-        weight = (self.means * metric.shrink).T @ metric.lift
-        return self.to_features(weight), -0.5 * np.diag(metric.between)
+        return self.to_features(metric.weight()), -0.5 * metric.mean_norms
 
     def weights_without(self, groups: NDArray[np.int64] | None) -> Array:
         """(n, C) the class weights without each item, or without its group."""
@@ -141,7 +175,7 @@ class Discriminant:
         return np.asarray(self.class_weights - sums[member])
 
     def leverages(self, penalties: Array) -> Array:
-        """(n, L) z (T + penalty I)^-1 z^T of each item, in one pass for all penalties (L,)."""
+        """(n, L) z diag(1 / (values + penalty)) z^T of each item, in one pass for all penalties (L,)."""
         shrink = 1.0 / (self.values[:, None] + penalties)
         out = np.empty((len(self.codes), len(penalties)))
         for rows in chunks(len(out), 16 * len(self.values) + 16 * len(self.scaling.center)):
@@ -168,10 +202,11 @@ class Discriminant:
         item = np.arange(len(x))
         fits = metric.fits(x)
         norms = leverages + metric.beyond(fits)  # (m,)
-        products = fits @ metric.lift  # (m, C)
-        distances = norms[:, None] - 2 * products + np.diag(metric.between)  # (m, C)
+        products = metric.with_means(x, fits)  # (m, C)
+        distances = norms[:, None] - 2 * products + metric.mean_norms  # (m, C)
         # (x - m_k)^T (S + p I)^-1 u for every class k; for the item's own class it is q = u^T (S + p I)^-1 u.
-        tilted = norms[:, None] - products[item, own][:, None] - products + metric.between[own]
+        tilted = norms[:, None] - products[item, own][:, None] - products
+        tilted += metric.from_mean(own)
         q = tilted[item, own]
         rest = self.class_weights[own] - w
         last = rest <= 1e-9 * self.class_weights[own]  # nothing of its class is left; u is zero
@@ -195,7 +230,7 @@ class Discriminant:
         b = np.concatenate(taken)
         x_fits, b_fits, mean_fits = metric.fits(x), metric.fits(b), metric.gram.copy()
         mean_fits[changed] = metric.fits(means[changed])
-        mean_norms = np.diag(metric.between).copy()
+        mean_norms = metric.mean_norms.copy()
         mean_norms[changed] = metric.norms(means[changed], mean_fits[changed])
         inner = np.linalg.inv(np.eye(len(b)) - metric.products(b, b, b_fits, b_fits))
         inner = (inner + inner.T) / 2

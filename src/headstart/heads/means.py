@@ -31,7 +31,7 @@ from headstart.heads.discriminant import Discriminant
 from headstart.heads.eigenbasis import floor_weights
 from headstart.heads.likelihood import log_softmax
 from headstart.heads.linear import FittedLinear, LinearMap
-from headstart.heads.rows import check_training, present_classes, present_without
+from headstart.heads.rows import check_training, chunks, present_classes, present_without
 from headstart.heads.scaling import column_means
 from headstart.heads.unit_linear import FittedUnitLinear
 from headstart.tasks import Target, Task
@@ -128,23 +128,22 @@ class ShrunkMeans:
         """
         grid = sorted(self.penalties, reverse=True)
         leverages = model.leverages(np.array(grid) * model.mean)
-        losses, best, tau = np.full(len(grid), np.inf), 0, 0.0
-        distances = np.empty(0)
-        y = target.encoded()
+        best: tuple[float, int, float, Array] | None = None  # loss, position, tau, distances
 
-        def attempt(position: int) -> None:
-            nonlocal best, tau, distances
+        def attempt(position: int) -> tuple[float, int, float, Array]:
             found = model.left_out(grid[position] * model.mean, leverages[:, position], groups)
             found = _beyond_nearest(found, there)
-            losses[position], at = _best_tau(found, log_priors, y, weights)
-            if tau == 0.0 or losses[position] < losses[best]:
-                best, tau, distances = position, at, found
+            loss, tau = _best_tau(found, log_priors, target.y.astype(np.int64), weights)
+            return (loss, position, tau, found) if best is None or loss < best[0] else best
 
         for position in range(0, len(grid), 2):
-            attempt(position)
-        for position in sorted({max(best - 1, 0), min(best + 1, len(grid) - 1)} - {best}):
-            attempt(position)
-        return grid[best], tau, distances
+            best = attempt(position)
+        assert best is not None, "a grid has a penalty"
+        middle = best[1]
+        for position in sorted({max(middle - 1, 0), min(middle + 1, len(grid) - 1)} - {middle}):
+            best = attempt(position)
+        _, position, tau, distances = best
+        return grid[position], tau, distances
 
     def _log_priors(self, weights: Array, present: NDArray[np.bool_]) -> Array:
         """Log priors of class weights (..., C); ABSENT for classes that have no items."""
@@ -154,38 +153,52 @@ class ShrunkMeans:
 
 
 def _beyond_nearest(distances: Array, there: NDArray[np.bool_]) -> Array:
-    """Squared distances (n, C) less those to the nearest class that has items; 0 for classes that have none."""
-    nearest = np.where(there, distances, np.inf).min(axis=1, keepdims=True)
-    return np.where(there, distances - nearest, 0.0)
+    """Squared distances (n, C), in place: less those to the nearest class that has items; 0 for such as have none."""
+    for rows in chunks(len(distances), 16 * distances.shape[1]):
+        nearest = np.where(there[rows], distances[rows], np.inf).min(axis=1, keepdims=True)
+        distances[rows] -= nearest
+        distances[rows][~there[rows]] = 0.0
+    return distances
 
 
-def _best_tau(distances: Array, log_priors: Array, y: Array, weights: Array) -> tuple[float, float]:
+def _best_tau(distances: Array, log_priors: Array, codes: NDArray[np.int64], weights: Array) -> tuple[float, float]:
     """The least weighted log loss over tau, and that tau, by Newton steps in log tau.
 
     One more item, of unknown class, is imagined to be spread over the classes: where all items are right, tau stays
     finite and the probabilities as modest as so few items allow. The loss is convex in tau.
+
+    Args:
+        distances, log_priors: (n, C).
+        codes: (n,) the classes.
     """
-    total = float(weights.sum())
-    share = 1.0 / (len(y) + 1.0)
-    y = (1.0 - share) * y + share / y.shape[1]
-    truth = float(weights @ np.einsum("nc,nc->n", y, distances))
-    prior = float(weights @ np.einsum("nc,nc->n", y, log_priors))
+    n, classes = distances.shape
+    total, share = float(weights.sum()), 1.0 / (n + 1.0)
+    truth, prior = (
+        float(weights @ ((1.0 - share) * of[np.arange(n), codes] + share * of.mean(axis=1)))
+        for of in (distances, log_priors)
+    )
     low, high = np.log(TAU_RANGE[0] * total), np.log(TAU_RANGE[1] * total)
     scale = float(weights @ distances.mean(axis=1)) / total
     at = float(np.clip(np.log(4.0 / scale) if scale > 0 else low, low, high))
     for _ in range(STEPS):
         tau = float(np.exp(at))
-        scores = log_priors - 0.5 * tau * distances
-        top = scores.max(axis=1, keepdims=True)
-        scores -= top
-        np.exp(scores, out=scores)
-        sums = scores.sum(axis=1)
-        loss = float(weights @ (np.log(sums) + top[:, 0])) - prior + 0.5 * tau * truth
-        scores *= distances  # p D, but for `sums`
-        mean = scores.sum(axis=1) / sums
-        square = np.einsum("nc,nc->n", scores, distances) / sums
-        slope = 0.5 * tau * (truth - float(weights @ mean))
-        curve = 0.25 * tau**2 * float(weights @ np.maximum(square - mean**2, 0.0)) + slope
+        normalisers = means = variances = 0.0
+        for rows in chunks(n, 16 * classes):
+            scores = distances[rows] * (-0.5 * tau)
+            scores += log_priors[rows]
+            top = scores.max(axis=1, keepdims=True)
+            scores -= top
+            np.exp(scores, out=scores)
+            sums = scores.sum(axis=1)
+            normalisers += float(weights[rows] @ (np.log(sums) + top[:, 0]))
+            scores *= distances[rows]  # p D, but for `sums`
+            mean = scores.sum(axis=1) / sums
+            square = np.einsum("nc,nc->n", scores, distances[rows]) / sums
+            means += float(weights[rows] @ mean)
+            variances += float(weights[rows] @ np.maximum(square - mean**2, 0.0))
+        loss = normalisers - prior + 0.5 * tau * truth
+        slope = 0.5 * tau * (truth - means)
+        curve = 0.25 * tau**2 * variances + slope
         step = np.clip(-slope / curve if curve > 0 else -np.sign(slope), -LARGEST, LARGEST)
         before, at = at, float(np.clip(at + step, low, high))
         if abs(at - before) < CLOSE:

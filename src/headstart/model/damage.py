@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from headstart.errors import ArtefactError, DataError, HeadstartError
+from headstart.errors import ArtefactError, DataError, HeadstartError, one_line
 
 _LONGEST = 200
 
@@ -24,5 +24,5 @@ def damage(part: str) -> Iterator[None]:
     except (HeadstartError, MemoryError, OSError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+        reason = one_line(error)[:_LONGEST] or type(error).__name__
         raise ArtefactError(f"{part} cannot be read ({reason}): damaged file") from error

@@ -9,7 +9,8 @@
     view-K.tokenizer.json    text sources: the tokenizer
     view-K.safetensors       kinds "tfidf" and "rows": what was fitted on the training items
 
-Nothing in it is code; nothing is executed on load. The same data, options and seed give the same bytes.
+Nothing in it is code; nothing is executed on load. The same data, options and seed give the same bytes
+on one machine with the same engine choice.
 """
 
 from __future__ import annotations

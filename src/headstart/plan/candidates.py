@@ -11,7 +11,7 @@ from headstart import registry
 from headstart.data.dataset import Modality
 from headstart.errors import OptionError
 from headstart.heads.base import BlockHead, Head
-from headstart.plan.crossfit import Fitted, OutOfFold, Problem, crossfit, fit_all
+from headstart.plan.crossfit import Fitted, OutOfFold, Problem, crossfit, fit_all, score_bytes
 from headstart.plan.views import NO_SOURCE, View
 from headstart.tasks import Task
 
@@ -141,18 +141,18 @@ class Frozen:
         return once * (len(problem.folds) + 1) * (5.0 if self.head_name in _ITERATIVE else 1.0)
 
     def estimated_bytes(self, problem: Problem) -> int:
-        """A fold's copy of the features, and the head's own matrices."""
+        """A fold's copy of the features, scores, and the head's own matrices."""
         n, d = len(problem.target), self.view.width
-        copy = 2 * n * d
+        scores, copy = n * score_bytes(problem.target), 2 * n * d
         if self.head_name in _ITERATIVE:  # float32 coordinates in the eigenbasis, and gradients
-            return copy + 8 * n * min(n, d)
+            return scores + copy + 8 * n * min(n, d)
         if self.head_name == "knn":
-            return 2 * copy
+            return scores + 2 * copy
         if self.head_name == "means":  # rows of unit length beside those given
             copy *= 2
         if self.head_name == KERNEL_HEAD:  # items in float32; kernel, eigenvectors and their workspace
-            return 3 * copy + 32 * n**2
-        return copy + 32 * min(n, d) ** 2  # Gram matrix, eigenvectors and their workspace, float64
+            return scores + 3 * copy + 32 * n**2
+        return scores + copy + 32 * min(n, d) ** 2  # Gram matrix, eigenvectors and their workspace, float64
 
     def crossfit(self, problem: Problem) -> OutOfFold:
         return crossfit(self.view, self.head, problem)

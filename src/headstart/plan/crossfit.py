@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from headstart.plan.parallel import each
 from headstart.plan.views import FittedView, View
 from headstart.tasks import Target
 
-# Bytes of float16 features above which memory decides.
+# Bytes of float16 features, and of scores, above which memory decides.
 _LARGE = 100_000_000
 
 
@@ -30,6 +31,7 @@ class Problem:
         folds: the splits; time-ordered ones leave the earliest items untested.
         groups: (n,) codes or None.
         weights: (n,) with which every class counts the same; None where every item does.
+        told: called with the number of folds that a cross-fit has finished since; 0 while one takes long.
     """
 
     target: Target
@@ -37,6 +39,7 @@ class Problem:
     groups: NDArray[np.int64] | None
     weights: NDArray[np.float64] | None
     seed: int
+    told: Callable[[int], None] | None = None
 
     @property
     def metric(self) -> str:
@@ -105,7 +108,7 @@ def crossfit(view: View, head: Head, problem: Problem) -> OutOfFold:
             return None
         return Calibration.fit(task, fitted.loo_scores, problem.target.take(fold.train), problem.weights_of(fold.train))
 
-    own_calibrations = [one(fold) for fold in problem.folds] if _large(view, n) else each(one, problem.folds)
+    own_calibrations = each(one, problem.folds, problem.told, beside=not _large(view, problem))
     for fold, own in zip(problem.folds, own_calibrations, strict=True):
         others = np.setdiff1d(problem.tested(), fold.test)
         calibration = own or calibrated(problem.target, scores, others, problem.weights)
@@ -139,7 +142,7 @@ def fit_all(view: View, head: Head, problem: Problem, out_of_fold: OutOfFold) ->
     def one(_: None) -> FittedHead:
         return _fit(head, fitted_view, rows, problem)
 
-    fitted = one(None) if _large(view, len(rows)) else each(one, [None])[0]
+    fitted = each(one, [None], beside=not _large(view, problem))[0]
     if fitted.loo_scores is not None:
         calibration = Calibration.fit(problem.target.task, fitted.loo_scores, problem.target, problem.weights)
         return Fitted(fitted_view, fitted, calibration)
@@ -147,9 +150,15 @@ def fit_all(view: View, head: Head, problem: Problem, out_of_fold: OutOfFold) ->
     return Fitted(fitted_view, fitted, out_of_fold.calibration or whole)
 
 
-def _large(view: View, n: int) -> bool:
-    """True where folds are fitted one after another on all cores, so that memory holds one copy of the features."""
-    return n * view.width * np.dtype(np.float16).itemsize > _LARGE
+def _large(view: View, problem: Problem) -> bool:
+    """True where folds are fitted one after another on all cores, so that memory holds one copy of what is large."""
+    row = view.width * np.dtype(np.float16).itemsize + score_bytes(problem.target)
+    return len(problem.target) * row > _LARGE
+
+
+def score_bytes(target: Target) -> int:
+    """Roughly what a head holds of scores for each item while it is fitted: half a dozen float64 an output."""
+    return 6 * np.dtype(np.float64).itemsize * target.n_outputs
 
 
 def _fit(head: Head, view: FittedView, rows: NDArray[np.int64], problem: Problem) -> FittedHead:

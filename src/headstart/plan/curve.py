@@ -299,11 +299,13 @@ def trace(learner: Learner, problem: Problem, draws: Sequence[Draw], test: Rows,
 
         def one(drawn: Draw) -> tuple[NDArray[np.float64], Said]:
             said = learner.learn(problem, drawn.rows, test)
-            bar.advance()
             return item_scores(target, said.probabilities), said
 
         beside = [drawn for drawn in draws if learner.parallel(len(drawn.rows))]
-        results = each(one, beside) + [one(drawn) for drawn in draws[len(beside) :]]
+        results = each(one, beside, bar.advance)
+        for drawn in draws[len(beside) :]:
+            results.append(one(drawn))
+            bar.advance()
     sizes = tuple(dict.fromkeys(drawn.size for drawn in draws))
     at = {size: [k for k, drawn in enumerate(draws) if drawn.size == size] for size in sizes}
     return Traced(

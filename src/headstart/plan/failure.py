@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+
 from headstart.adapt.memory import is_out_of_memory
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, one_line
 
 
 def reason_of(error: Exception) -> str:
-    """Why a strategy is left out after it raised `error`."""
+    """Why a strategy is left out after it raised `error`; its traceback is printed where HEADSTART_DEBUG is set."""
+    if os.environ.get("HEADSTART_DEBUG"):
+        traceback.print_exception(error)
     if isinstance(error, HeadstartError):
-        return _one_line(str(error))
+        return one_line(str(error))
     if is_out_of_memory(error):
         return "not enough memory"
     if isinstance(error, OSError):
-        return _one_line(error.strerror or str(error))
-    return f"internal error: {_one_line(f'{type(error).__name__}: {error}')} (please report)"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+        return one_line(error.strerror or str(error))
+    return f"internal error: {one_line(f'{type(error).__name__}: {error}')} (please report)"

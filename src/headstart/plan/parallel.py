@@ -6,27 +6,58 @@ A two-thread `eigh` was measured 12 times slower when another process held the o
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from typing import TypeVar
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
+# Seconds after which who waits is told that nothing is finished yet.
+_PATIENCE = 5.0
+_this_thread = threading.local()
 
-def each(work: Callable[[_T], _R], jobs: Iterable[_T]) -> list[_R]:
-    """`work` of every job, in their order, as many at a time as there are cores, on one thread each."""
+
+def each(
+    work: Callable[[_T], _R],
+    jobs: Iterable[_T],
+    told: Callable[[int], None] | None = None,
+    *,
+    beside: bool = True,
+) -> list[_R]:
+    """`work` of every job, in their order, on worker threads: the calling one is free to hear Ctrl-C.
+
+    An error waits for the jobs that run. What is no Exception (Ctrl-C, SIGTERM) does not: they are left to themselves,
+    and nobody is told of them.
+
+    Args:
+        told: called here with the number of jobs that were finished since; with 0 when that takes long.
+        beside: as many jobs at a time as there are cores, on one thread each; else one at a time, on all cores, or on
+            what a job that itself runs beside others may use.
+    """
     from threadpoolctl import threadpool_limits
 
     jobs = list(jobs)
-    workers = max(1, min(os.cpu_count() or 1, len(jobs)))
+    workers = max(1, min(os.cpu_count() or 1, len(jobs))) if beside else 1
     # BLAS is limited for the whole process, OpenMP for each thread that asks.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers, initializer=_one_thread) as pool:
+    with threadpool_limits(1, user_api="blas") if beside else nullcontext():
+        pool = ThreadPoolExecutor(workers, initializer=_one_thread if beside or _is_beside() else None)
         try:
-            return list(pool.map(work, jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pending = futures = [pool.submit(work, job) for job in jobs]
+            while pending:
+                done, rest = wait(pending, _PATIENCE, FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                if told is not None:
+                    told(len(done))
+                pending = [future for future in pending if future in rest]
+        except BaseException as error:
+            pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
             raise
+        pool.shutdown()
+        return [future.result() for future in futures]
 
 
 def import_learners() -> None:
@@ -38,3 +69,8 @@ def _one_thread() -> None:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="openmp")
+    _this_thread.is_beside = True
+
+
+def _is_beside() -> bool:
+    return getattr(_this_thread, "is_beside", False)

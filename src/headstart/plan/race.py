@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from headstart.plan.candidates import (
     BLOCK_HEADS,
@@ -23,7 +23,7 @@ from headstart.plan.crossfit import Problem
 from headstart.plan.parallel import import_learners
 from headstart.plan.scored import Scored
 from headstart.plan.views import FusedView, SourceView, View, layer_sets
-from headstart.progress import SILENT, Progress
+from headstart.progress import SILENT, Bar, Progress
 
 # Working memory that a candidate may have, where nobody says how much is left.
 MOST_BYTES = 1_000_000_000
@@ -58,13 +58,16 @@ class Race:
         if not candidates:
             return []
         results: list[Scored] = []
-        with self.progress.bar("score", candidates[0].label, len(candidates), "candidates") as bar:
+        folds = len(self.problem.folds)
+        with self.progress.bar("score", candidates[0].label, len(candidates) * folds, "fits") as bar:
             for candidate in candidates:
+                fits = _Fits(bar, folds)
                 # A side with nothing scored could not be compared: its first candidate always runs.
                 if (not results and not self._ran(candidate.transfer)) or self._fits(candidate):
-                    results.append(Scored.of(candidate, candidate.crossfit(self.problem), self.problem))
+                    found = candidate.crossfit(replace(self.problem, told=fits.finished))
+                    results.append(Scored.of(candidate, found, self.problem))
                     self.spent += candidate.estimated_seconds(self.problem) if candidate.transfer else 0.0
-                bar.advance()
+                fits.finished(fits.left)  # of one that was skipped, or did not tell
         self.scored += results
         return results
 
@@ -89,6 +92,18 @@ class Race:
     def _leave_out(self, candidate: Candidate, reason: str) -> bool:
         self.skipped.append(f"{candidate.label} · {candidate.strategy} was not tried: {reason}")
         return False
+
+
+@dataclass(eq=False)
+class _Fits:
+    """The fits of one candidate that a bar has yet to count."""
+
+    bar: Bar
+    left: int
+
+    def finished(self, fits: int) -> None:
+        self.left -= fits
+        self.bar.advance(fits)
 
 
 def run_all(

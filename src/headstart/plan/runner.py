@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from headstart import digits
 from headstart.evidence.intervals import paired_difference
 from headstart.plan.belief import Belief
 from headstart.plan.candidates import Candidate
@@ -199,4 +200,5 @@ class Runner:
 
 def points(gain: float, error: float) -> str:
     """A gain in hundredths of the metric."""
-    return f"{100 * gain:+.1f} ± {100 * error:.1f} points" if math.isfinite(error) else f"{100 * gain:+.1f} points"
+    spread = f" ± {digits.points(error)}" if math.isfinite(error) else ""
+    return f"{digits.points(gain, '+')}{spread} points"

@@ -112,8 +112,8 @@ def _open_exported(final: Path) -> Source | None:
 
 
 def _export(provider: Provider, reference: str, final: Path) -> Source:
+    _make(final.parent)
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
         _sweep(final.parent)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=final.parent, ignore_cleanup_errors=True) as scratch:
             directory = Path(scratch) / "export"
@@ -127,6 +127,16 @@ def _export(provider: Provider, reference: str, final: Path) -> Source:
         raise StorageError(
             f"{reference} cannot be exported into {final.parent} ({error.strerror}); "
             "free some space or point HEADSTART_HOME at another disk"
+        ) from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # whatever the reason: below /proc it is that nothing is there
+        raise StorageError(
+            f"the folder {folder} for sources cannot be made ({error.strerror}): "
+            "set HEADSTART_HOME to a folder that can be written"
         ) from error
 
 

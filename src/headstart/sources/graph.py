@@ -138,15 +138,16 @@ def sound_input(how: SoundInput) -> onnx.ValueInfoProto:
 
 
 def untie(model: onnx.ModelProto, shared: Sequence[Collection[str]] = ()) -> None:
-    """Give each weight that an exporter merged with an equal one its own values, for training to move them apart.
+    """Give each vector that an exporter merged with an equal one its own values, for training to move them apart.
 
-    An exporter leaves an Identity under the name of what it merged; biases of zeros are often all one.
+    An exporter leaves an Identity under the name of what it merged; biases of zeros are often all one. Matrices are
+    hardly equal by chance: where they are one, the model means it.
 
     Args:
         shared: names of weights that are meant to be one.
     """
     graph = model.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
+    weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 1}
     outputs = {output.name for output in graph.output}
     merged = {
         node.output[0]: node.input[0]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from headstart.errors import SourceError
+from headstart.errors import SourceError, one_line
 from headstart.sources.base import Modality, SourceInput, Tap
 from headstart.sources.graph import GraphBuilder, strip, tap_info
 from headstart.sources.onnx_inputs import examples, rename
@@ -57,7 +57,7 @@ def _run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]], taps: Sequence[
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         values: list[NDArray[Any]] = session.run(list(taps), feeds)
     except Exception as error:  # ONNX Runtime's errors share no base
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise SourceError(f"{where} cannot be run on two items ({reason})") from error
     return values
 
@@ -80,7 +80,7 @@ def _upgrade(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     try:
         return onnx.version_converter.convert_version(model, _OPSET)
     except Exception as error:  # the converter raises RuntimeError and others
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)[:160]
         raise SourceError(f"{where} has opset {opset} and cannot be converted to {_OPSET} ({reason})") from error
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 import onnx.inliner
 
-from headstart.errors import SourceError
+from headstart.errors import SourceError, one_line
 
 _LARGEST = (2 << 30) - 1  # a protobuf message cannot be longer
 _DOMAINS = {"", "ai.onnx"}
@@ -38,7 +38,7 @@ def load(path: Path) -> onnx.ModelProto:
     except SourceError:
         raise
     except Exception as error:  # protobuf, onnx and the disk each have their own
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise SourceError(f"{path} is not a valid ONNX model ({reason})") from error
     if model.functions:
         if _expanded(model) > _MOST_NODES:
@@ -55,7 +55,7 @@ def load(path: Path) -> onnx.ModelProto:
     try:
         name, values = _largest(model)
     except Exception as error:  # shapes that contradict each other
-        raise SourceError(f"{path} is not a valid ONNX model ({' '.join(str(error).split())[:200]})") from error
+        raise SourceError(f"{path} is not a valid ONNX model ({one_line(error)[:200]})") from error
     if values > MOST_VALUES:
         raise SourceError(f"{path} makes a value {name!r} of {values:,} numbers; at most {MOST_VALUES:,} are made")
     return model

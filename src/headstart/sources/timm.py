@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from headstart.errors import SourceError
+from headstart.errors import SourceError, one_line
 from headstart.optional import require
 from headstart.sources.base import Entry, Exported, ImageInput, Interpolation, Modality
 from headstart.sources.files import Fields, read_object, stamp
@@ -131,7 +131,7 @@ def load(folder: Path) -> tuple[torch.nn.Module, str]:
         model.load_state_dict(_read_weights(folder))
         model.reset_classifier(0)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise SourceError(f"{folder}: {architecture} does not take these weights ({reason})") from error
     return model.float().eval(), str(settings.get("license") or "unknown")
 
@@ -156,7 +156,7 @@ def _read_weights(folder: Path) -> Mapping[str, Any]:
             else:
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors, pickle and zipfile each have their own
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)[:120]
         raise SourceError(f"{path} cannot be read as plain tensors ({reason}); save it as safetensors") from error
     return state
 

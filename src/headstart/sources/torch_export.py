@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import SourceError
+from headstart.errors import SourceError, one_line
 from headstart.sources.base import GRAPH_FILE, Pooling, Tap
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _muted_stdout() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return one_line(error)[:160] or type(error).__name__
 
 
 def _module(model: torch.nn.Module, collect: Collect, names: Sequence[str]) -> torch.nn.Module:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from headstart.errors import SourceError
+from headstart.errors import SourceError, one_line
 from headstart.sources.base import TOKENIZER_FILE
 from headstart.sources.files import read_object
 from headstart.sources.model_folder import ModelFolder
@@ -83,7 +83,7 @@ def load(folder: ModelFolder) -> Any:
                 weights_only=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:240]
+        reason = one_line(error)[:240]
         raise SourceError(
             f"{folder.path} cannot be loaded as an encoder from plain tensors ({reason}); where its weights are "
             "sound, save them as safetensors with model.save_pretrained(FOLDER)"

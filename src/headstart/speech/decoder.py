@@ -104,8 +104,10 @@ class Decoder:
                 found[k] = without_loop(one) if self._endless(again) else again
         return found
 
-    def starts(self, states: Array, decoded: Decoded, seconds: float) -> list[float]:
+    def starts(self, states: Array, decoded: Decoded, seconds: float) -> list[float] | None:
         """When each token of a text begins, in seconds, by where the later half of the layers attend to.
+
+        None where CTranslate2 does not align the two.
 
         Args:
             states: (positions, width) float32. What follows the recording is left out, which makes it a fifth of the
@@ -117,7 +119,10 @@ class Decoder:
         length = min(math.ceil(seconds * _POSITIONS), len(states))
         prompt = self._tokens.prompt(decoded.language, timestamps=True)
         given = self._view(states[None, : length + _POSITIONS // 2])
-        (found,) = self._model.align(given, prompt, [ids], [2 * length])
+        try:
+            (found,) = self._model.align(given, prompt, [ids], [2 * length])
+        except RuntimeError:
+            return None
         first = {token: position / _POSITIONS for token, position in reversed(found.alignments)}
         return [first.get(k, seconds) for k in range(len(ids))]
 

@@ -36,7 +36,8 @@ def phrases(samples: Array, rate: int) -> list[Stretch]:
     count = len(samples) // size
     if not count:
         return whole
-    power = np.square(samples[: count * size].reshape(count, size), dtype=np.float64).mean(axis=1)
+    frames = samples[: count * size].reshape(count, size)
+    power = np.square(frames - samples.mean(dtype=np.float64)).mean(axis=1)  # a constant offset is no sound
     levels = 10 * np.log10(power + 1e-12)  # (count,) dB
     quietest, loudest = np.quantile(levels, (0.1, 0.95))
     if loudest - quietest < _RANGE:

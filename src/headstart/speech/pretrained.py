@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from headstart.errors import SourceError
+from headstart.errors import SourceError, one_line
 from headstart.sources.base import TOKENIZER_FILE
 from headstart.sources.files import JSON_LIMIT, Fields, read_object
 from headstart.sources.hub import fetch
@@ -103,7 +103,7 @@ def _state(folder: Path) -> dict[str, NDArray[Any]]:
         except MemoryError:
             raise
         except Exception as error:  # the library raises many kinds: of damage, and of bfloat16, which NumPy has not
-            reason = " ".join(str(error).split())[:160]
+            reason = one_line(error)[:160]
             raise SourceError(
                 f"{folder / name} cannot be read ({reason}): save the recogniser in float16 or float32"
             ) from None

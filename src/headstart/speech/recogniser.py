@@ -129,7 +129,8 @@ class Recogniser:
                 heard[k] = self._long(samples, language, beam)
             else:
                 short[k], seconds[k] = self.features(samples), len(samples) / RATE
-                sounding[k] = phrases(samples, RATE)
+                if not timestamps:
+                    sounding[k] = phrases(samples, RATE)
         found = self._alike(list(short.values()), self._decoder.encode, language, beam, timestamps=timestamps)
         for k, (decoded, states) in zip(short, found, strict=True):
             if timestamps:
@@ -182,10 +183,13 @@ class Recogniser:
     def _pieces(
         self, decoded: Decoded, states: Array, sounding: Sequence[Stretch], seconds: float
     ) -> list[windows.Piece]:
-        """A text without timestamps, cut where the recording pauses."""
+        """A text without timestamps, cut where the recording pauses; one piece where its words are not found in it."""
+        whole = [windows.Piece(sounding[0][0], sounding[-1][1], decoded.ids)]
         if len(sounding) < 2 or len(decoded.ids) < 2:
-            return [windows.Piece(sounding[0][0], sounding[-1][1], decoded.ids)]
+            return whole
         starts = self._decoder.starts(states, decoded, seconds)
+        if starts is None:
+            return whole
         return cut_at_pauses(decoded.ids, starts, sounding, self.checkpoint.tokens)
 
     def _one(self, decoded: Decoded, seconds: float, pieces: Sequence[windows.Piece]) -> Transcript:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from headstart.errors import OptionError, SourceError
+from headstart.errors import OptionError, SourceError, one_line
 
 STEP = 0.02  # seconds between two timestamp tokens
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
@@ -119,5 +119,5 @@ def _opened(tokenizer: bytes) -> Any:
     try:
         return tokenizers.Tokenizer.from_buffer(tokenizer)
     except Exception as error:  # the library raises plain Exception
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)[:120]
         raise SourceError(f"the tokenizer is not a tokenizer.json of the tokenizers library ({reason})") from None

@@ -112,7 +112,8 @@ class _Training:
         self._wanted: Sequence[int] = ()
         self._ends: dict[str, Tensor] = {}  # EPOCH/NAME -> the parameter after that epoch
         self._batches = Batches(len(train), recipe.settings.batch, seed, examples.lengths[train])
-        self._track = Track(lambda: self._optimiser.parameters, self._optimiser, shelf, progress, self._ends)
+        optimiser = self._optimiser  # not `self`, in the function below: a cycle outlives its training
+        self._track = Track(lambda: optimiser.parameters, optimiser, shelf, progress, self._ends)
         self._pace = Pace(deadline)
         self._standing = self._track.standing
         self._lost = Losses(self._decoder, examples, device, self._track.say)
@@ -145,6 +146,7 @@ class _Training:
             return False
         for number, batch in enumerate(self._batches.epoch(epoch)[first:], first):
             if self._pace.late(1):
+                self._keep()  # what was learned of the epoch, for a run with more time
                 return False
             stamped = self._batches.variation(epoch, number).random(len(batch)) < STAMPED
             factor = self._settings.factor(self._standing.step, total) * self._standing.slower

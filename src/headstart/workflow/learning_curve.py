@@ -81,23 +81,21 @@ def curve(data: Any, options: CurveOptions | None = None, progress: Progress = S
 def _traced(
     learners: Sequence[Learner], problem: Problem, draws: Sequence[Draw], test: Rows, progress: Progress
 ) -> tuple[list[Traced], list[str]]:
-    """The curves, and why others were left out: a strategy that fails, whosever it is, does not cost the others.
+    """The curves, and why others were left out: what moves weights, whosever it is, does not cost the others.
 
     Raises:
-        Exception: none is left; that of the first.
+        Exception: what the others are compared with failed.
     """
     traced: list[Traced] = []
-    errors: list[Exception] = []
     notes: list[str] = []
     for learner in learners:
         try:
             traced.append(trace(learner, problem, draws, test, progress))
         except Exception as error:
-            errors.append(error)
+            if not isinstance(learner, Moving):
+                raise
             notes.append(f"{learner.name} was left out: {reason_of(error)}")
             progress.say(notes[-1])
-    if not traced:
-        raise errors[0]
     return traced, notes
 
 
