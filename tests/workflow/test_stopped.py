@@ -80,6 +80,8 @@ def stop(tmp_path, small_bert, letters):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # What is started in a shell's background inherits that SIGINT is ignored, and so would the fit.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             while not working.exists():
