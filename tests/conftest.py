@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -147,3 +149,26 @@ def ears(tmp_path_factory) -> Path:
     described = {"modality": "sound", "rate": 8_000, "seconds": 1.0, "shortest": 400, "front": "whisper", "bands": 16}
     (folder / "ears.json").write_text(json.dumps(described | {"taps": ["positions"]}))
     return folder / "ears.onnx"
+
+
+@pytest.fixture
+def let_go(monkeypatch: pytest.MonkeyPatch) -> Callable[[type, Callable[[], object]], bool]:
+    """let_go(kind, work): whether every `kind` that ran in `work` is gone after it, without the collector of cycles."""
+
+    def gone(kind: type, work: Callable[[], object]) -> bool:
+        ended: list[weakref.ref[object]] = []
+        run = kind.run  # type: ignore[attr-defined]
+
+        def followed(self: object, *given: object) -> object:
+            ended.append(weakref.ref(self))
+            return run(self, *given)
+
+        monkeypatch.setattr(kind, "run", followed)
+        gc.disable()
+        try:
+            work()
+            return len(ended) > 0 and all(one() is None for one in ended)
+        finally:
+            gc.enable()
+
+    return gone

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from dataclasses import replace
-from weakref import ref
 
 import numpy as np
 import onnx
@@ -237,22 +235,10 @@ def test_the_deadline_stops_it_and_another_run_goes_further(make_job, monkeypatc
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])
-def test_a_training_that_ended_is_let_go(make_job, monkeypatch, modality) -> None:
+def test_a_training_that_ended_is_let_go(make_job, let_go, modality) -> None:
     """At once: not when the collector of cycles comes."""
-    ended, run = [], ContrastiveTraining.run
-
-    def followed(self, *given):
-        ended.append(ref(self))
-        return run(self, *given)
-
-    monkeypatch.setattr(ContrastiveTraining, "run", followed)
     job = make_job(modality)
-    gc.disable()
-    try:
-        learn(job, recipe(job), TRAIN, TEST, READINGS)
-        assert [one() for one in ended] == [None]
-    finally:
-        gc.enable()
+    assert let_go(ContrastiveTraining, lambda: learn(job, recipe(job), TRAIN, TEST, READINGS))
 
 
 def test_item_weights_count(make_job) -> None:

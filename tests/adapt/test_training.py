@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from weakref import ref
 
 import numpy as np
 import pytest
@@ -288,22 +286,10 @@ def test_a_deadline_within_an_epoch_keeps_what_was_learned_of_it(make_job, monke
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])
-def test_a_training_that_ended_is_let_go(make_job, monkeypatch, modality) -> None:
+def test_a_training_that_ended_is_let_go(make_job, let_go, modality) -> None:
     """At once: not when the collector of cycles comes."""
-    ended, run = [], Training.run
-
-    def followed(self, *given):
-        ended.append(ref(self))
-        return run(self, *given)
-
-    monkeypatch.setattr(Training, "run", followed)
     job = make_job(modality)
-    gc.disable()
-    try:
-        learn(job, recipe(job), TRAIN, TEST, READINGS)
-        assert [one() for one in ended] == [None]
-    finally:
-        gc.enable()
+    assert let_go(Training, lambda: learn(job, recipe(job), TRAIN, TEST, READINGS))
 
 
 def test_cached_activations_train_as_the_whole_graph_with_its_lower_part_frozen(make_job, monkeypatch) -> None:

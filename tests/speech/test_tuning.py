@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import shutil
-import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -336,22 +335,10 @@ def test_a_full_disk_is_said_and_the_training_goes_on(
 
 
 def test_a_training_that_ended_is_let_go(
-    small: Checkpoint, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+    small: Checkpoint, examples: Examples, tmp_path: Path, let_go: Callable[..., bool], way: str
 ) -> None:
     """At once, with its weights and moments: not when the collector of cycles comes, which may be folds later."""
-    ended, run = [], tuning._Training.run
-
-    def followed(self, *given):
-        ended.append(weakref.ref(self))
-        return run(self, *given)
-
-    monkeypatch.setattr(tuning._Training, "run", followed)
-    gc.disable()
-    try:
-        trained(small, examples, tmp_path, way)
-        assert [one() for one in ended] == [None]
-    finally:
-        gc.enable()
+    assert let_go(tuning._Training, lambda: trained(small, examples, tmp_path, way))
 
 
 def test_a_deadline_ends_it(small: Checkpoint, examples: Examples, tmp_path: Path) -> None:

@@ -18,9 +18,14 @@ from PIL import Image
 
 from headstart import registry
 from headstart.adapt.base import Job, Learned, Moved, Reading, Rows
+from headstart.engines.memory import Choice
+from headstart.engines.processor import processor
 from headstart.heads.ridge import Ridge
+from headstart.plan import race
+from headstart.plan.candidates import baselines
 from headstart.plan.strategies import GROUP
 from headstart.sources.base import ImageInput, Source
+from headstart.workflow import gather
 
 from ..adapt.conftest import conv_net, text_net
 
@@ -248,3 +253,12 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         )
 
     return put
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One baseline, one core, and an engine that does not round."""
+    monkeypatch.setattr(race, "baselines", lambda *given: baselines(*given)[:1])
+    for module in ("device", "training"):
+        monkeypatch.setattr(f"headstart.adapt.{module}.processor", lambda: replace(processor(), cores=1))
+    monkeypatch.setattr(gather, "choose", lambda *_, **__: Choice("onnxruntime", "fp32", 1, 1, 1.0))

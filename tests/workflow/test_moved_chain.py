@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -17,22 +15,10 @@ pytest.importorskip("accelerate")
 
 import headstart as hs
 from headstart.adapt.base import Reading
-from headstart.engines.memory import Choice
-from headstart.engines.processor import processor
 from headstart.features.images import prepare
-from headstart.plan import race
-from headstart.plan.candidates import baselines
 from headstart.sources.catalogue import open_source
-from headstart.workflow import gather
 
-
-@pytest.fixture(autouse=True)
-def plain(monkeypatch):
-    """One baseline, one core, and an engine that does not round."""
-    monkeypatch.setattr(race, "baselines", lambda *given: baselines(*given)[:1])
-    for module in ("device", "training"):
-        monkeypatch.setattr(f"headstart.adapt.{module}.processor", lambda: replace(processor(), cores=1))
-    monkeypatch.setattr(gather, "choose", lambda *_, **__: Choice("onnxruntime", "fp32", 1, 1, 1.0))
+pytestmark = pytest.mark.usefixtures("plain")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -23,12 +22,7 @@ import torch
 import headstart as hs
 from headstart.adapt.base import Reading
 from headstart.adapt.training import Training
-from headstart.engines.memory import Choice
-from headstart.engines.processor import processor
-from headstart.plan import race
-from headstart.plan.candidates import baselines
 from headstart.sources.catalogue import open_source
-from headstart.workflow import gather
 
 _FRESH = """
 import json, sys
@@ -39,13 +33,7 @@ print(json.dumps(hs.load(sys.argv[1]).predict(sys.argv[2:])))
 """
 
 
-@pytest.fixture(autouse=True)
-def plain(monkeypatch):
-    """One baseline, one core, and an engine that does not round."""
-    monkeypatch.setattr(race, "baselines", lambda *given: baselines(*given)[:1])
-    for module in ("device", "training"):
-        monkeypatch.setattr(f"headstart.adapt.{module}.processor", lambda: replace(processor(), cores=1))
-    monkeypatch.setattr(gather, "choose", lambda *_, **__: Choice("onnxruntime", "fp32", 1, 1, 1.0))
+pytestmark = pytest.mark.usefixtures("plain")
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:
