@@ -1,16 +1,16 @@
 """Labels saved against training from scratch: how few labels the frozen probe needs to do as well.
 
     python benchmarks/scratch.py [--sets hymenoptera blood pneumonia solar banking77 clinc_oos nlupp banking77-all
-        clinc_oos-all fsdd-few esc10-few] [--seeds 1] [--images 60] [--labels 16] [--tuned]
+        clinc_oos-all digits emoji fsdd-few esc10-few] [--seeds 1] [--images 60] [--labels 16] [--sounds 5] [--tuned]
 
 The same architecture (EfficientNet-Lite0, MiniLM, Whisper tiny's encoder) from random weights, by the strategy
-`scratch` (30 to 120 epochs), on --images labelled images in all, five sounds of each of ten classes, or --labels texts
-of each of five close classes (-all: of every class). Two figures of it: `end`, the network's own head when training
-ends, nothing chosen; and `best`, the best of all readings (epochs, own head or refitted by ridge) by the test rows
-themselves, which flatters it. The probe is kernel ridge on the later half of the frozen layers, no choice made, on 1,
-2, 3, ... of the same labels a class, mean of five draws; with --tuned also contrastive learning at its last reading, of
-two draws. Labels saved: the labels of scratch over the fewest that do as well, at least where the fewest tried are
-enough. At most 300 test rows, 1,500 of all classes.
+`scratch` (30 to 120 epochs), on --images labelled images in all, --sounds sounds of each of ten classes, or --labels
+texts of each of five close classes (-all: of every class). Two figures of it: `end`, the network's own head when
+training ends, nothing chosen; and `best`, the best of all readings (epochs, own head or refitted by ridge) by the test
+rows themselves, which flatters it. The probe is kernel ridge on the later half of the frozen layers, no choice made,
+on 1, 2, 3, ... of the same labels a class, mean of five draws; with --tuned also contrastive learning at its last
+reading, of two draws. Labels saved: the labels of scratch over the fewest that do as well, at least where the fewest
+tried are enough. At most 300 test rows, 1,500 of all classes.
 """
 
 from __future__ import annotations
@@ -34,28 +34,29 @@ from common import machine
 if TYPE_CHECKING:
     from headstart.adapt.base import Job
 
-IMAGES, TEXTS = ("hymenoptera", "blood", "pneumonia", "solar"), few_shot.SETS
+IMAGES, TEXTS = ("hymenoptera", "blood", "pneumonia", "solar", *tuning.PACKAGES), few_shot.SETS
 WHOLE = ("banking77-all", "clinc_oos-all")
 SETS = (*TEXTS, *WHOLE, *IMAGES, *tuning.SOUNDS)
 SHOTS, TESTED = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20), 300
 DRAWS = {"probe": 5, "tuned": 2}
 
 
-def problem(name: str, images: int, labels: int, seed: int):
+def problem(name: str, options: argparse.Namespace, seed: int):
     """Items, targets, the rows to learn from and those to test."""
     from headstart.tasks import Target
 
     if name in WHOLE:
-        return every_class(name.removesuffix("-all"), labels, seed)
+        return every_class(name.removesuffix("-all"), options.labels, seed)
     if name in TEXTS:
-        task = few_shot.task(name, labels, seed)
+        task = few_shot.task(name, options.labels, seed)
         target = Target("multiclass", np.array(task.labels + task.truth), tuple(map(str, range(few_shot.CLASSES))))
         train, test = np.arange(len(task.train)), np.arange(len(task.train), len(target))
         items = task.train + task.test
     else:
-        given = tuning.gather(name, seed)
+        given = tuning.gather(name, seed, options.sounds)
         items, target, test = given.paths, given.target, given.test
-        train = given.train if name in tuning.SOUNDS else alike(target.y, given.train, images // target.n_outputs, seed)
+        shots = options.images // target.n_outputs
+        train = given.train if name in tuning.SOUNDS else alike(target.y, given.train, shots, seed)
     test = np.sort(np.random.default_rng(seed).permutation(test)[:TESTED])
     return items, target, train, test
 
@@ -89,7 +90,7 @@ def compare(name: str, options: argparse.Namespace, seed: int, folder: Path) -> 
     from headstart.features.embed import embed
     from headstart.sources.catalogue import open_source
 
-    items, target, train, test = problem(name, options.images, options.labels, seed)
+    items, target, train, test = problem(name, options, seed)
     used = np.concatenate([train, test])
     items, target = [items[i] for i in used], target.take(used)
     train, test = np.arange(len(train)), np.arange(len(train), len(used))
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--labels", type=int, default=16)
+    parser.add_argument("--sounds", type=int, default=5)
     parser.add_argument("--tuned", action="store_true")
     options = parser.parse_args()
     runs = []
