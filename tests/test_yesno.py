@@ -88,7 +88,7 @@ def test_an_english_recogniser_learns_two_words_of_hebrew(
     settings = Settings(epochs=2, batch=2, rate=2e-3, smoothing=0.0, bf16=False)
     monkeypatch.setitem(RECIPES, "lora", Recipe(settings, Lora()))
     *clips, new = sorted(WAVES.glob("*.wav"))[::4][:13]
-    report = fitted(listed(tmp_path / "calls.csv", clips, LATIN), capsys, "--language", "en")
+    report = fitted(listed(tmp_path / "calls.csv", clips, LATIN), capsys, "--language", "en", "--strategy", "lora")
     untouched, tuned = map(rate, report["candidates"])
     assert untouched > 0.5  # "low" and "can" are what it hears
     assert tuned < 0.2

@@ -1,4 +1,4 @@
-"""Every error headstart raises on purpose; and `one_line`, for what a message quotes.
+"""Every error headstart raises on purpose; and `one_line`, for messages and what they quote.
 
     HeadstartError                exit code 1: something failed here
     ├── EngineError               a graph could not be run on any engine
@@ -64,5 +64,5 @@ class ArtefactError(InputError):
 
 
 def one_line(told: object) -> str:
-    """What a library says, with each run of blanks and line breaks made one blank: for messages that quote it."""
-    return " ".join(str(told).split())
+    """What is said, each line break with the blanks about it made one blank; within a line they stay, as in a name."""
+    return " ".join(line.strip() for line in str(told).splitlines() if line.strip())

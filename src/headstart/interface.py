@@ -34,7 +34,7 @@ def fit(data: Any, *, progress: Progress = SILENT, **options: Any) -> Model | Tr
         options: the fields of `headstart.workflow.FitOptions`: out, source (a name or several), strategy, budget
             (seconds), modality, task, input, label (a column, or several of 0 and 1), group, time, seed, balance,
             cache. With task "transcribe" those of `headstart.workflow.transcription_options.TranscriptionOptions`: out,
-            source, language, budget, input, label, group, seed.
+            source, language, strategy, budget, input, label, group, seed.
 
     Returns:
         The model, loaded from the artefact that the fit wrote; `model.save(path)` keeps it.

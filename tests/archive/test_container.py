@@ -247,6 +247,7 @@ def test_too_many_parts_are_refused(tmp_path: Path) -> None:
         (b"\xff", "not JSON"),
         (manifest_for(GIVEN, format="other"), "format"),
         (manifest_for(GIVEN, version=2), "format 2.*pip install --upgrade headstart"),
+        (manifest_for(GIVEN, version=10**4000), r"format 1\d{11} and"),
         (manifest_for(GIVEN, version=0), "damaged"),
         (manifest_for(GIVEN, version=True), "damaged"),
         (manifest_for(GIVEN, version="1"), "damaged"),

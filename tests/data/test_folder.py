@@ -97,6 +97,14 @@ def test_one_item_in_a_class_is_kept_and_said(tmp_path):
         (["train/a/1.png", "train/b/1.png", "val/a/1.png"], "pass .*train"),
         (["train/a/1.png", "Test/b/1.png", "docs/x.md"], "pass .*train"),
         (["train/1.png", "val/1.png"], "splits"),
+        (["Training/a/1.png", "Validierung/a/1.png", "Test/b/1.png"], "Test, Training, Validierung, not .*Training"),
+        (["entrenamiento/a/1.png", "validaci\u00f3n/b/1.png"], "pass .*entrenamiento"),
+        (["entrainement/a/1.png", "test/b/1.png"], "pass .*entrainement"),
+        (["addestramento/1.png", "validazione/1.png"], "splits"),
+        (["treino/a/1.png", "valida\u00e7\u00e3o/a/1.png", "teste/b/1.png"], "pass .*treino"),
+        (["обучение/a/1.png", "тест/b/1.png"], "pass .*обучение"),
+        (["训练集/a/1.png", "测试集/b/1.png"], "pass .*训练集"),
+        (["学習/a/1.png", "検証/b/1.png"], "pass .*学習"),
     ],
 )
 def test_folders_that_cannot_be_learned_from(tmp_path, names, message):
@@ -113,8 +121,9 @@ def test_empty_class_folders_only(tmp_path):
         read(tmp_path)
 
 
-def test_classes_that_are_called_train_and_bus(tmp_path):
-    assert read(touch(tmp_path, "train/1.png", "bus/1.png")).target.classes == ("bus", "train")
+@pytest.mark.parametrize("names", [("bus", "train"), ("prueba", "teste"), ("test", "treinador"), ("entrenador", "val")])
+def test_classes_that_are_called_nearly_as_splits(tmp_path, names):
+    assert read(touch(tmp_path, *(f"{name}/1.png" for name in names))).target.classes == names
 
 
 def test_no_such_folder(tmp_path):

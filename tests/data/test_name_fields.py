@@ -104,6 +104,13 @@ def test_takes_of_one_recording_are_groups():
         ("take.{i}.Recording{g}", 2, "recording"),
         ("sub-{g:02}.run_{i}", 0, "subject"),
         ("sub-{g:02}-ses-{i}_x", 1, "subject"),
+        ("Proband{g:02}_{i}", 0, "proband"),
+        ("Sitzung_1_Sprecherin-{g}_{i}", 2, "sprecherin"),
+        ("paciente{g}-{i}", 0, "paciente"),
+        ("img_Usua\u0301rio{g}_{i}", 1, "usuario"),
+        ("M\u00d3WCA {g}_{i}", 0, "mowca"),
+        ("пациент{g}_{i}", 0, "пациент"),
+        ("患者{g}-{i:02}", 0, "患者"),
     ],
 )
 @pytest.mark.parametrize("groups", [2, 9])
@@ -122,6 +129,10 @@ def test_words_make_it_plain_even_of_two(name, place, word, groups):
         "{label}_{label}2_x",  # the class, twice
         "{i}_{j}_" + "{n}_" * 3 + "{n}",  # a category of two values
         "{odd}",  # names of one and of two fields
+        "fall{j}_{n}",  # who falls, and no case in German
+        "klasse{j}_{n}",
+        "grupal{j}x_{n}_imagen",
+        "casino{j}_{n}",
     ],
 )
 def test_other_names_are_left_alone(name):

@@ -30,7 +30,7 @@ from headstart.engines.choose import (
     open_like,
     open_session,
 )
-from headstart.engines.measure import ACCURACY_LOSS, COSINE_MEAN, FEWEST, GROUP
+from headstart.engines.measure import ACCURACY_LOSS, COSINE_MEAN, FEWEST, GROUP, LONGEST_PASS, _candidates
 from headstart.engines.onnxruntime import OnnxRuntime
 from headstart.engines.openvino import OpenVino
 from headstart.engines.probe import probe
@@ -42,7 +42,8 @@ from headstart.sources.base import GRAPH_FILE, Source
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("headstart.engines.measure.SECONDS", 0.02)
+    monkeypatch.setattr("headstart.engines.measure.LONGEST_PASS", LONGEST_PASS)
+    monkeypatch.setattr("headstart.engines.measure._candidates", _candidates)
 
 
 def one(engine: str, precision: Any, speed: float, accepted: bool = True) -> Measured:

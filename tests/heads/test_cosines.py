@@ -32,3 +32,16 @@ def test_chunks_of_rows_change_nothing(monkeypatch):
     chunked = cosines.chunks
     monkeypatch.setattr(cosines, "chunks", lambda n, row_bytes: chunked(n, row_bytes, 300))
     np.testing.assert_array_equal(all_unit_rows(x, np.zeros(6), (6,), x.dtype), whole)
+
+
+def test_half_precision_rows_are_rounded_once():
+    """On the way they are in single precision, which adds next to nothing to half a unit in the last place."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(40, 9)) * rng.uniform(1e-3, 1e3, 9) + 50 * rng.normal(size=9)).astype(np.float16)
+    x[:, 4] = 7.3  # does not vary
+    center = x.astype(np.float64).mean(axis=0)
+    found = unit_rows(x, center, (5, 4), np.float16)
+    exact = unit_rows(x.astype(np.float64), center, (5, 4), np.float64)
+    assert found.dtype == np.float16
+    assert (found[:, 4] == 0).all()
+    np.testing.assert_allclose(found, exact, rtol=2**-11 + 1e-5, atol=1e-7)

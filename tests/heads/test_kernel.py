@@ -99,6 +99,16 @@ def test_it_learns_what_is_not_linear():
     assert (fitted.loo_scores.argmax(axis=1) == target.y).mean() > 0.75
 
 
+@pytest.mark.parametrize(
+    "widths", [(2.0, 1.0, 0.5, 0.25), (0.5, 2.0), (1.0,), (8.0, 0.02, 0.01), (64.0, 32.0, 16.0, 1.0)]
+)
+def test_the_bandwidth_has_the_least_left_out_error(widths):
+    x, target = made(n=60, d=20)
+    y = target.encoded()
+    errors = [np.square(raw(Kernel(bandwidths=(width,)).fit(x, target).loo_scores) - y).sum() for width in widths]
+    assert Kernel(bandwidths=widths).fit(x, target).settings["bandwidth"] == widths[int(np.argmin(errors))]
+
+
 @pytest.mark.parametrize("groups", [None, np.arange(90) // 3])
 def test_the_bandwidth_is_chosen_on_a_part_of_many_items(monkeypatch, groups):
     x, target = made(n=90)

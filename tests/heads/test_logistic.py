@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from headstart.errors import DataError
+from headstart.heads import logistic_folds
+from headstart.heads.eigenbasis import factorise
 from headstart.heads.folds import inner_folds
 from headstart.heads.likelihood import log_loss
-from headstart.heads.logistic import ABSENT, Logistic
+from headstart.heads.logistic import Logistic
+from headstart.heads.logistic_folds import ABSENT
 from headstart.heads.moments import mean_eigenvalue
 from headstart.heads.scaling import Scaling
 from headstart.tasks import Target
@@ -47,6 +52,46 @@ def test_multinomial_is_scikit_learns(n, d, relative, dtype):
     np.testing.assert_allclose(scores, expected - expected.mean(axis=1, keepdims=True), atol=1e-2)
     default = Logistic((relative,)).fit(x, target, weights=w).scores(x)
     assert (default.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98
+
+
+@pytest.mark.parametrize("absent", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_two_classes_are_multinomial_at_the_same_penalty(dtype, absent):
+    """scikit-learn fits one logit v of two classes: |(-v / 2, v / 2)|^2 is half of |v|^2."""
+    x, target = made(80, 12, 2)
+    x, w = x.astype(dtype), np.random.default_rng(1).uniform(0.5, 2, 80)
+    target = Target("multiclass", 2 * target.y, ("a", "b", "c")) if absent else target
+    z, penalty = absolute(x, w, 0.1, 2)
+    reference = LogisticRegression(C=2 / penalty, tol=1e-8, max_iter=5000).fit(z, target.y, sample_weight=w)
+    scores = Logistic((0.1,), tolerance=1e-9).fit(x, target, weights=w).scores(x)
+    last = 2 if absent else 1
+    np.testing.assert_allclose(scores[:, last] - scores[:, 0], reference.decision_function(z), atol=1e-2)
+    np.testing.assert_allclose(scores[:, last], -scores[:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_folds_beside_one_another_are_fitted_as_alone(monkeypatch, task):
+    x, target = made(90, 30, 2 if task == "binary" else 4)
+    if task == "multilabel":
+        target = Target(task, (x[:, :3] > x[:, :3].mean(axis=0)).astype(np.uint8), ("a", "b", "c"))
+    beside = Logistic().fit(x, target)
+    monkeypatch.setattr(logistic_folds, "BESIDE", 1)
+    alone = Logistic().fit(x, target)
+    assert beside.settings == alone.settings
+    np.testing.assert_allclose(beside.loo_scores, alone.loo_scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("d", [8, 90])
+def test_eigenvectors_in_single_precision_are_enough(d):
+    x, target = made(60, d, 3)
+    x = x.astype(np.float32)
+    basis = factorise(x, np.ones(60))
+    single = replace(basis, vectors=basis.vectors.astype(np.float32))
+    assert Logistic().fit_in(single, target).settings == Logistic().fit(x, target).settings
+    head = Logistic((0.1,), tolerance=1e-8)
+    found, expected = head.fit_in(single, target), head.fit(x, target)
+    np.testing.assert_allclose(found.loo_scores, expected.loo_scores, atol=3e-3)
+    np.testing.assert_allclose(found.scores(x), expected.scores(x), atol=3e-3)
 
 
 def test_multilabel_is_one_binary_regression_a_label():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headstart.heads.eigenbasis import floor_weights
+from headstart.heads.eigenbasis import factorise, floor_weights
 from headstart.heads.loo import RidgePath, leave_out
 from headstart.heads.moments import mean_eigenvalue
 from headstart.heads.ridge import ABSENT, PENALTIES, Ridge
@@ -125,7 +125,7 @@ def test_the_error_of_every_penalty_equals_refits(dtype, n, d, tolerance):
     rng = np.random.default_rng(8)
     x, target = made(rng, n, d, "multiclass")
     x, w = x.astype(dtype), rng.uniform(0.2, 3, n)
-    path = RidgePath.of(x, target.encoded(), floor_weights(w))
+    path = RidgePath.on(factorise(x, floor_weights(w)), target.encoded())
     errors = leave_out(path, np.asarray(PENALTIES) * path.basis.mean).errors
     for penalty, error in zip(PENALTIES[::5], errors[::5], strict=True):
         y = target.encoded()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from safetensors.numpy import save
 
 from headstart.archive.container import write_archive
 from headstart.cli.main import main
-from headstart.errors import ArtefactError
+from headstart.errors import ArtefactError, StorageError
 from headstart.evidence.calibration import Calibration
 from headstart.model import load
 
@@ -105,3 +107,14 @@ def test_the_same_with_a_graph_that_runs(tmp_path: Path, picture: Path) -> None:
     found, failures = load(artefact(tmp_path, [node("Relu", ["m"], ["t"])])).probabilities([picture])
     np.testing.assert_allclose(found, [[0.5, 0.5]])
     assert failures == {}
+
+
+def test_a_full_disk_of_temporary_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = artefact(tmp_path, [node("Relu", ["m"], ["t"])])
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"m\.headstart is unpacked while it is in use: .*No space.* in TMPDIR"):
+        load(path)

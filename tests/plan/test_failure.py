@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from headstart.errors import EngineError
-from headstart.plan.failure import reason_of
+from headstart.plan.failure import left_out, reason_of
 
 
 class OutOfMemoryError(RuntimeError):
@@ -28,6 +28,7 @@ class OutOfMemoryError(RuntimeError):
 )  # fmt: skip
 def test_a_failure_is_told_in_one_line(error, words):
     assert reason_of(error) == words
+    assert left_out(error) == f"left out: {words}"
 
 
 @pytest.mark.parametrize("asked", ["", "1"])

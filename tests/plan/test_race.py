@@ -14,6 +14,7 @@ from headstart.data.splits import folds
 from headstart.errors import OptionError
 from headstart.evidence.optimism import Candidates, corrected
 from headstart.features.blocks import Features
+from headstart.plan import bases
 from headstart.plan.candidates import Frozen, baselines, frozen, frozen_heads
 from headstart.plan.crossfit import OutOfFold, Problem
 from headstart.plan.decision import decide, frozen_first
@@ -73,6 +74,29 @@ def test_logistic_regression_always_sees_the_last_layer():
     race, view, plain = case(source_signal=3, plain_signal=0)
     transfer, _ = run_all(race, plain, [view], ["ridge", "logistic"])
     assert "frozen-logistic-last" in [scored.candidate.strategy for scored in transfer]
+
+
+def test_what_ridge_factorised_of_a_sources_layers_logistic_regression_takes(monkeypatch):
+    made = []
+    factorise = bases.factorise
+    monkeypatch.setattr(bases, "factorise", lambda x, weights: made.append(x.shape[1]) or factorise(x, weights))
+    race, view, plain = case(source_signal=3, plain_signal=0)
+    transfer, _ = run_all(race, plain, [view], ["ridge", "logistic"])
+    assert len([one for one in transfer if "logistic" in one.candidate.strategy]) >= 1
+    assert sorted(made) == [6] * 5 + [12] * 5
+    assert race.bases is None
+
+
+def test_bases_give_way_to_a_candidate_that_needs_the_memory(monkeypatch):
+    monkeypatch.setattr(Frozen, "estimated_bytes", lambda self, problem: 10_000 if self.head_name == "means" else 0)
+    race, view, _ = case(source_signal=3, plain_signal=0)
+    race.bases, race.most_bytes = bases.Bases(), 10_000
+    race.run([frozen(view, "ridge"), frozen(view, "means"), frozen(view, "logistic")])
+    assert len(race.scored) == 3
+    assert race.skipped == []
+    assert race.bases.most_bytes == 10_000
+    made = race.bases.basis(view, 0, view.matrix(race.problem.folds[0].train), np.ones(96), exact=False)
+    assert made.vectors.dtype == np.float64  # a new one: none is kept
 
 
 def test_the_weighted_head_sees_all_layers_and_is_told_of_them():

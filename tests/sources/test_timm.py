@@ -64,6 +64,16 @@ def test_cnn(saved, run, architecture):
     assert source.parameters == sum(p.numel() for p in model.parameters()) - classifier
 
 
+def test_a_folder_with_the_arguments_that_timm_records(saved, run):
+    recorded = {"num_classes": 10, "in_chans": 3, "global_pool": "avg"}
+    folder, model = saved("test_resnet", config={"model_args": recorded})
+    image = torch.randn(2, 3, 160, 160)
+    with torch.no_grad():
+        pooled = model.forward_head(model.forward_features(image), pre_logits=True)
+    got = run(open_source(str(folder)), {"image": image.numpy()})
+    np.testing.assert_allclose(list(got.values())[-2], pooled, atol=1e-4)
+
+
 def test_vit(saved, run):
     folder, model = saved("test_vit")
     source = open_source(str(folder))

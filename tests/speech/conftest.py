@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,19 +40,20 @@ SHAPE = Dimensions(
 
 
 def make_checkpoint(
-    seed: int = 0, dtype: type[np.floating] = np.float16, *, multilingual: bool = False, name: str = "small"
-) -> Checkpoint:
+    seed: int = 0, dtype: type[np.floating] = np.float16, *, multilingual: bool = False, name: str = "small",
+    size: Dimensions = SHAPE,
+) -> Checkpoint:  # fmt: skip
     """A recogniser with random weights; k has no bias."""
     rng = np.random.default_rng(seed)
     weights = {}
-    for key, shape in SHAPE.shapes().items():
+    for key, shape in size.shapes().items():
         scale = 0.5 if len(shape) == 1 else 1.5 / np.sqrt(np.prod(shape[1:]))
         weights[key] = (scale * rng.standard_normal(shape) + key.endswith("gamma")).astype(dtype)
         if key.endswith("self_attention/linear_0/bias"):
-            weights[key][SHAPE.width : 2 * SHAPE.width] = 0
+            weights[key][size.width : 2 * size.width] = 0
         elif key.endswith("/attention/linear_1/bias"):
-            weights[key][: SHAPE.width] = 0
-    settings = Settings(SHAPE.heads, multilingual, suppress=(1, 2, WORDS + 1), suppress_first=(3, WORDS))
+            weights[key][: size.width] = 0
+    settings = Settings(size.heads, multilingual, suppress=(1, 2, WORDS + 1), suppress_first=(3, WORDS))
     made = Checkpoint(name, weights, settings, make_tokenizer(), "MIT", "made for a test")
     return checked(rooted(made))
 
@@ -66,6 +68,27 @@ def small() -> Checkpoint:
 def several() -> Checkpoint:
     """A small recogniser of three languages with random weights."""
     return make_checkpoint(multilingual=True)
+
+
+@pytest.fixture(scope="session")
+def short() -> Checkpoint:
+    """A small recogniser that hears 1.2 s, so that moving its encoder takes no time."""
+    return make_checkpoint(name="short", size=replace(SHAPE, positions=60))
+
+
+class Mels:
+    """12 spectrograms of noise, of 1.2 s."""
+
+    seconds = np.linspace(0.3, 1.1, 12)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return 0.7 * np.random.default_rng(i).standard_normal((SHAPE.bands, 120)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def mels() -> Mels:
+    """What the encoder of `short` is given of clips."""
+    return Mels()
 
 
 @pytest.fixture(scope="session")

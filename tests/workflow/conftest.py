@@ -18,6 +18,7 @@ from PIL import Image
 
 from headstart import registry
 from headstart.adapt.base import Job, Learned, Moved, Reading, Rows
+from headstart.data import splits
 from headstart.engines.memory import Choice
 from headstart.engines.processor import processor
 from headstart.heads.ridge import Ridge
@@ -257,8 +258,9 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One baseline, one core, and an engine that does not round."""
+    """One baseline, three folds, one core, and an engine that does not round."""
     monkeypatch.setattr(race, "baselines", lambda *given: baselines(*given)[:1])
+    monkeypatch.setattr(splits, "usual_folds", lambda *given: 3)
     for module in ("device", "training"):
         monkeypatch.setattr(f"headstart.adapt.{module}.processor", lambda: replace(processor(), cores=1))
     monkeypatch.setattr(gather, "choose", lambda *_, **__: Choice("onnxruntime", "fp32", 1, 1, 1.0))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from headstart import paths
 from headstart.adapt.activations import Activations
-from headstart.errors import OptionError
+from headstart.errors import OptionError, StorageError
 from headstart.features.cache import Space, open_cache
 from headstart.sources.base import Exported, ImageInput, Tap
 from headstart.sources.record import write_record
@@ -70,3 +72,13 @@ def test_other_names_are_refused_before_anything_goes():
     with pytest.raises(OptionError, match=r"nothing is kept as 'other': give features, activations, .*tiny-77"):
         clear(["features", "other"])
     assert len(kinds()) == 5
+
+
+def test_what_lies_in_a_folder_that_cannot_be_written_is_not_said_to_be_cleared(home, monkeypatch):
+    writable = os.access  # chmod would not hold back an administrator
+    monkeypatch.setattr(os, "access", lambda path, mode: path != home / "features" and writable(path, mode))
+    for names in ([], ["features"], [SPACES[0].name]):
+        with pytest.raises(StorageError, match="features cannot be written, so nothing was cleared"):
+            clear(names)
+    assert len(kinds()) == 5
+    assert clear(["trainings"]).freed > 0

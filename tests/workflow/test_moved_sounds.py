@@ -13,6 +13,7 @@ import pytest
 import headstart as hs
 from headstart import registry
 from headstart.adapt.base import Reading
+from headstart.data import splits
 from headstart.engines.processor import processor
 from headstart.plan import race
 from headstart.plan.candidates import baselines
@@ -37,6 +38,7 @@ def moved(glides, ears, tmp_path_factory):
     folder = tmp_path_factory.mktemp("moved")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(race, "baselines", lambda *given: baselines(*given)[:1])
+        patch.setattr(splits, "usual_folds", lambda *given: 3)
         patch.setattr(registry, "get", lambda group, name: sure if name == "lp-ft" else get(group, name))
         one = replace(processor(), cores=1)  # networks this small are slower on several, above all on a busy machine
         for module in ("device", "training"):

@@ -6,6 +6,8 @@ import errno
 import importlib.util
 import json
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,11 @@ soundfile = pytest.importorskip("soundfile")
 
 from headstart.adapt.settings import Settings  # noqa: E402
 from headstart.cli.main import main  # noqa: E402
+from headstart.speech import listening  # noqa: E402
 from headstart.speech.artefact import read  # noqa: E402
+from headstart.speech.full import Full  # noqa: E402
 from headstart.speech.last_stages import LastStages  # noqa: E402
-from headstart.speech.lora import Lora  # noqa: E402
+from headstart.speech.lora import Lora, LoraAll  # noqa: E402
 from headstart.speech.losses import Losses  # noqa: E402
 from headstart.speech.moves import Moves  # noqa: E402
 from headstart.speech.recipe import RECIPES, Recipe  # noqa: E402
@@ -44,6 +48,7 @@ WORD = "yes"
 SETTINGS = Settings(epochs=25, batch=8, rate=2e-2, bf16=False)
 RECIPE = Recipe(SETTINGS, Lora(8))
 LAST = ("decoder/layer_1/", "decoder/layer_norm/")
+BOTH = ("decoder/layer_", "encoder/layer_")
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +71,24 @@ def small_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcription, "open_checkpoint", lambda _: fixtures.make_checkpoint())
 
 
-@pytest.mark.parametrize(("moves", "parts"), [(Lora(8), ("decoder/layer_",)), (LastStages(), LAST)])
+@pytest.mark.parametrize(
+    ("moves", "parts"),
+    [
+        (Lora(8), ("decoder/layer_",)),
+        (LastStages(), LAST),
+        (LoraAll(8), BOTH),
+        (Full(), (*BOTH, "encoder/conv")),
+    ],
+)
 def test_tuning_that_pays_ships(
     calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: Moves, parts: tuple[str, ...]
 ) -> None:
-    out, strategy = tmp_path / "calls.headstart", moves.name
+    out, strategy, source = tmp_path / "calls.headstart", moves.name, fixtures.make_checkpoint()
+    if moves.encoder:  # one that hears 1.2 s, so that moving its encoder takes no time
+        source = fixtures.make_checkpoint(size=replace(fixtures.SHAPE, positions=60))
+        monkeypatch.setattr(listening, "SECONDS", 1.2)
+        monkeypatch.setattr(transcription, "open_checkpoint", lambda _: source)
+        monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "home"))
     monkeypatch.setitem(RECIPES, strategy, Recipe(SETTINGS, moves))
     result = transcribe(calls, TranscriptionOptions(out=out, language="en", strategy=strategy))
     report = result.report
@@ -82,9 +100,8 @@ def test_tuning_that_pays_ships(
     assert report["words"]["improved"] > 20
     saved = read(out)
     assert saved.card.strategy == strategy
-    source = fixtures.make_checkpoint()
     moved = {name for name, w in saved.checkpoint.weights.items() if (w != source.weights[name]).any()}
-    assert moved
+    assert all(any(name.startswith(part) for name in moved) for part in parts)
     assert all(name.startswith(parts) for name in moved)
     assert saved.report["verdict"] == report["verdict"]
 
@@ -125,6 +142,64 @@ def test_of_the_budget_hearing_and_saving_are_taken_off_before_anything_is_tuned
     hearing = report["candidates"][0]["seconds"]
     assert hearing > 0
     assert deadline == pytest.approx(clock.start + 1000 - saving - hearing, abs=0.001)
+
+
+@pytest.mark.parametrize(("budget", "spent"), [(3.0, 9), (200.0, 33), (323.0, 33), (324.0, 267)])
+def test_a_budget_tunes_in_all_folds_or_is_not_spent_on_one(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: float, spent: float
+) -> None:
+    """A clock by which a step takes 2 s, a reading 9 s, and nothing else any time: a fold takes 9 + 3 x (6 + 18) s.
+
+    Three such folds, and as much for the training on all clips, which takes 3 x 4 x 2 at most, are 324 s. After its
+    first epoch, 33 s, a fold knows whether its share suffices.
+    """
+    clock, mean, backward = [0.0], Losses.mean, Losses.backward
+
+    def timed(seconds, work):
+        def run(self, *given):
+            clock[0] += seconds
+            return work(self, *given)
+
+        return run
+
+    def transcribed(self, checkpoint, rows, *, encoder=False):
+        return ["no" if checkpoint is self.checkpoint else WORD] * len(rows)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(transcription, "Clock", lambda: Clock(start=0.0, _last=0.0))
+    monkeypatch.setattr(Losses, "backward", timed(2.0, backward))
+    monkeypatch.setattr(Losses, "mean", timed(9.0, mean))
+    monkeypatch.setattr(transcription.Task, "transcribed", transcribed)
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "home"))
+    recipe = Recipe(Settings(epochs=3, batch=8, rate=1e-2, bf16=False), Lora(2))
+    options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=budget)
+    report = transcribe(calls, options, recipe=recipe).report
+    assert clock[0] <= spent
+    late = [note for note in report["notes"] if "time" in note]
+    if spent > 33:
+        assert not late
+        assert report["chosen"]["strategy"] == "lora"
+    else:
+        more = {200.0: ": about 3 min more are needed in all", 323.0: ": about 1 min more are needed in all"}
+        assert late[0] == f"fold 1 of 3: the time does not suffice{more.get(budget, '')}"
+        assert late[1].startswith("no time to tune in all folds: the untouched recogniser stays")
+
+
+def test_the_time_to_hear_with_an_encoder_that_moved_is_measured(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, seen = [], []
+
+    def transcribed(self, checkpoint, rows, *, encoder=False):
+        asked.append((len(rows), encoder))
+        return ["yes"] * len(rows)
+
+    monkeypatch.setattr(transcription.Task, "transcribed", transcribed)
+    monkeypatch.setattr(transcription, "crossfit", lambda task, recipe, deadline: seen.append(recipe.moves.name))
+    options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=1000, strategy="lora-all")
+    transcribe(calls, options)
+    assert seen == ["lora-all"]
+    assert asked == [(30, False), (4, True)]
 
 
 def test_an_interrupt_keeps_the_best_so_far(calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,8 +321,10 @@ def test_the_command(calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "add --task transcribe" in capsys.readouterr().err
     assert main([*base, "--balance"]) == 2
     assert "--balance" in capsys.readouterr().err
-    assert main([*base, "--strategy", "full"]) == 2
-    assert "--strategy full: a recogniser's decoder is moved by lora or last-stages" in capsys.readouterr().err
+    assert main([*base, "--strategy", "lp-ft"]) == 2
+    said = capsys.readouterr().err
+    assert "--strategy lp-ft: a recogniser's decoder is moved by lora or last-stages, its encoder too by " in said
+    assert "lora-all or full; name one" in said
     assert main([*base, "--strategy", "lora", "--strategy", "last-stages"]) == 2
     assert "--strategy was given 2 times" in capsys.readouterr().err
     assert main([*base, "--strategy", "last-stages"]) == 0
@@ -268,7 +345,7 @@ def test_what_the_command_prints_of_words_and_speakers(
 ) -> None:
     monkeypatch.setitem(RECIPES, "lora", RECIPE)
     out = tmp_path / "x.headstart"
-    base = ["fit", str(speakers), "--task", "transcribe", "--language", "en", "--out", str(out)]
+    base = ["fit", str(speakers), "--task", "transcribe", "--language", "en", "--strategy", "lora", "--out", str(out)]
     assert main(base) == 0
     printed = capsys.readouterr().out
     report = read(out).report

@@ -39,7 +39,8 @@ RECIPES["lora"] = Recipe(Settings(epochs=3, batch=4, rate=2e-2, bf16=False), Lor
 checkpoint._PATIENCE, transcription.BEAM = 0.0, 1
 transcription.open_checkpoint = lambda _: fixtures.make_checkpoint()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the process that tests does with it
-sys.exit(main(["fit", sys.argv[2], "--task", "transcribe", "--language", "en", "--out", sys.argv[3], *sys.argv[4:]]))
+sys.exit(main(["fit", sys.argv[2], "--task", "transcribe", "--language", "en", "--strategy", "lora", "--out",
+    sys.argv[3], *sys.argv[4:]]))
 """
 
 

@@ -14,8 +14,6 @@ import pytest
 import headstart as hs
 from headstart.cli.main import main
 from headstart.errors import EngineError, StorageError
-from headstart.plan import race
-from headstart.plan.candidates import baselines
 from headstart.progress import Silent
 from headstart.workflow import FitOptions, fit
 from headstart.workflow import tuning as module
@@ -33,10 +31,7 @@ class Ear(Silent):
         self.said.append(line)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Only the cheapest baseline."""
-    monkeypatch.setattr(race, "baselines", lambda *given: baselines(*given)[:1])
+pytestmark = pytest.mark.usefixtures("quick")  # three folds
 
 
 @pytest.fixture
@@ -155,10 +150,10 @@ def test_a_plug_in_that_breaks_before_the_first_model_costs_nothing_else(run, re
 
 
 def test_a_final_training_that_fails_leaves_the_first_model(run, register):
-    opener = Opener(raises=EngineError("the loss was not a number"), when=10)
+    opener = Opener(raises=EngineError("the loss was not a number"), when=3)
     register(opener)
     result, _ = run(strategies=("opener",))
-    assert opener.calls == 11
+    assert opener.calls == 4
     assert result.report["chosen"]["strategy"] != "opener"
     assert "opener" not in [one["strategy"] for one in result.report["candidates"]]
     hs.load(result.path)
@@ -180,7 +175,7 @@ def test_ctrl_c_in_the_race_keeps_the_best_so_far(run, register):
 
 
 def test_ctrl_c_before_anything_better_keeps_the_first_model(run, register):
-    register(Opener(raises=KeyboardInterrupt(), when=3))
+    register(Opener(raises=KeyboardInterrupt(), when=1))
     result, _ = run(budget=60.0)
     assert result.interrupted
     assert result.report["moved"] is None
@@ -188,7 +183,7 @@ def test_ctrl_c_before_anything_better_keeps_the_first_model(run, register):
 
 
 def test_ctrl_c_is_an_exit_code_and_a_line(register, corners, blind, tmp_path, capsys):
-    register(Opener(raises=KeyboardInterrupt(), when=3))
+    register(Opener(raises=KeyboardInterrupt(), when=1))
     out = tmp_path / "m.headstart"
     arguments = ["fit", str(corners), "--source", str(blind), "--strategy", "opener", "--out", str(out), "--json"]
     assert main(arguments) == 130
@@ -223,7 +218,7 @@ def test_a_full_disk_keeps_the_model_that_was_saved(run, register, monkeypatch, 
     sync = os.fsync
 
     def full_later(descriptor):
-        if opener.calls > 10:  # the folds and the training on everything are done
+        if opener.calls > 3:  # the folds and the training on everything are done
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(descriptor)
 

@@ -17,6 +17,7 @@ import onnx
 
 from headstart.engines.torch_support import needed, reason_not
 from headstart.errors import EngineError, one_line
+from headstart.optional import onnxruntime
 from headstart.sources.base import Modality, SoundInput, Source, Tap
 
 # Tokens of a text, seconds of a sound, and positions of an image where the graph does not tell, for estimates of work.
@@ -178,8 +179,7 @@ def shapes_of(model: onnx.ModelProto, outputs: Sequence[str], steps: int = _TOKE
 
     The graph is run once, as shapes that hang on other shapes cannot always be inferred. Empty where it does not run.
     """
-    import onnxruntime
-
+    runtime = onnxruntime()
     names = [name for node in needed(model, outputs) for name in node.output if name]
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
@@ -190,11 +190,11 @@ def shapes_of(model: onnx.ModelProto, outputs: Sequence[str], steps: int = _TOKE
         kind = one.type.tensor_type
         sizes = [d.dim_value or (steps if axis else items) for axis, d in enumerate(kind.shape.dim)]
         feeds[one.name] = np.ones(sizes, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-    options = onnxruntime.SessionOptions()
+    options = runtime.SessionOptions()
     options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(watched.SerializeToString(), options, ["CPUExecutionProvider"])
+        session = runtime.InferenceSession(watched.SerializeToString(), options, ["CPUExecutionProvider"])
         values = session.run(names, feeds)
     except Exception:  # its exception types share no base but Exception; without shapes there are no cuts
         return {}

@@ -134,7 +134,8 @@ class Archive:
         version, files = manifest.get("version"), manifest.get("files")
         if isinstance(version, int) and version > VERSION:
             raise _TooNewError(
-                f"it has format {version} and this headstart reads up to {VERSION}: pip install --upgrade headstart"
+                f"it has format {str(version)[:12]} and this headstart reads up to {VERSION}: "
+                "pip install --upgrade headstart"
             )
         if type(version) is not int or version < 1 or not isinstance(files, dict):
             raise ArtefactError(f"its {MANIFEST} is damaged")

@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from headstart.cli.output import Output, one_line
+from headstart.cli.output import Output
 from headstart.cli.parsing import new_command
 from headstart.cli.tables import points, table
+from headstart.errors import one_line
 
 if TYPE_CHECKING:
     from headstart.engines.measure import Measured

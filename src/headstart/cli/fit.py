@@ -35,6 +35,7 @@ scratch trains the same network from random ones, as a baseline. Without a name 
 on the same folds. Ctrl-C keeps the best so far, and the same command goes on from there. What a budget finds depends
 on the machine's speed; without one the same data, options and seed give the same file, on one machine with the same
 engine choice. HEADSTART_HOME keeps that in engines.json: copied into another HEADSTART_HOME, it holds there, too.
+A recogniser's decoder (--task transcribe) is moved by lora or last-stages, its encoder too by lora-all or full.
 """
 _EXAMPLES = """\
   headstart fit birds/

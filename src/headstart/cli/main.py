@@ -18,9 +18,9 @@ from typing import NoReturn
 from headstart import __version__
 from headstart.cli import cache, curve, engines, evaluate, fit, predict, sample, sources
 from headstart.cli.ending import INTERRUPTED, TERMINATED, TerminatedError, leave, orderly_end
-from headstart.cli.output import Output, one_line
+from headstart.cli.output import Output
 from headstart.cli.parsing import Parser
-from headstart.errors import HeadstartError, OptionError, StorageError
+from headstart.errors import HeadstartError, OptionError, StorageError, one_line
 
 _FULL, _FORBIDDEN = (ENOSPC, EDQUOT), (EACCES, EPERM, EROFS)
 _COMMANDS = (fit, predict, evaluate, curve, sources, engines, cache, sample)

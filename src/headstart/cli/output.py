@@ -10,6 +10,7 @@ from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.cli.lines import write_line
+from headstart.errors import one_line
 from headstart.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -50,11 +51,6 @@ class Output:
     def progress_beside_results(self) -> Progress:
         """Progress of work whose results are printed as they come: no bar is drawn between them on a terminal."""
         return SILENT if self._results.isatty() else self.progress()
-
-
-def one_line(text: object) -> str:
-    """Text with its line breaks made spaces."""
-    return " ".join(str(text).splitlines())
 
 
 def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What people call the columns of a table, in English and a dozen other languages, the surest words first.
+"""What people call columns, groups and splits, in English and a dozen other languages, the surest words first.
 
 A word that means something else in another of these languages, or that is as often a feature, is not here ("fall",
 "note", "art", "tier", "Bewertung") or comes last ("Tag" is a day in German, "genre" the sex in French).
@@ -59,6 +59,18 @@ TRANSCRIPT_NAMES = (
     "Satz", "Äußerung", "Aeusserung", "phrase", "frase", "oración", "zdanie", "предложение", "句子",
 )  # fmt: skip
 
+# Folders of a split: of what is learned from, and of the rest.
+TRAIN_NAMES = (
+    "train", "training", "Trainingsdaten", "entraînement", "apprentissage", "entrenamiento", "addestramento", "treino",
+    "treinamento", "trening", "обучение", "обучающая", "训练", "训练集", "訓練", "学習",
+)  # fmt: skip
+HELD_OUT_NAMES = (
+    "val", "valid", "validation", "dev", "test", "testing", "eval",
+    "Validierung", "Testdaten", "validación", "prueba", "pruebas", "évaluation", "evaluación", "validazione",
+    "validação", "teste", "avaliação", "validatie", "walidacja", "валидация", "тест", "тестовая",
+    "验证", "验证集", "测试", "测试集", "検証", "テスト",
+)  # fmt: skip
+
 # Bases of groups, in the order in which they are taken where there are several.
 GROUP_BASES = (
     "group", "patient", "subject", "participant", "speaker", "spk", "talker", "actor", "singer", "donor", "person",
@@ -99,10 +111,15 @@ _PREFIXES = (
 _PARTICLES = ("", "du", "de", "de la", "del", "della", "do", "da")
 
 
-def bare(name: str) -> str:
-    """A name without case, accents, spaces, "-", "_" and "."; half and full width are one."""
+def folded(name: str) -> str:
+    """A name without case and accents; half and full width are one."""
     parted = unicodedata.normalize("NFKD", name).casefold()
-    return re.sub(r"[\s._-]+", "", "".join(c for c in parted if not unicodedata.combining(c)))
+    return "".join(c for c in parted if not unicodedata.combining(c))
+
+
+def bare(name: str) -> str:
+    """A folded name without spaces, "-", "_" and "."."""
+    return re.sub(r"[\s._-]+", "", folded(name))
 
 
 def columns_named(columns: Iterable[str], names: Sequence[str]) -> tuple[str, ...]:
@@ -120,19 +137,20 @@ def group_rank(name: str) -> tuple[bool, int, int] | None:
     if match := _SURE.fullmatch(short):
         before, base, after = match.groups()
         if (base in _BARE_PLAIN or before or after) and not (before and base in _ONLY_BEFORE_SUFFIX):
-            return False, _BARE_BASES.index(base), _BARE_SUFFIXES.index(after) + 1 if after else 0
+            return False, GROUP_WORDS.index(base), _BARE_SUFFIXES.index(after) + 1 if after else 0
     return (True, _BARE_WORDS.index(short), 0) if short in _BARE_WORDS else None
 
 
 _BARE_PLAIN, _BARE_WORDS, _BARE_SUFFIXES = (tuple(map(bare, names)) for names in (_PLAIN, _WORDS, _SUFFIXES))
 _NO_BASES = ("groups", "fold")
-_BARE_BASES = tuple(
+GROUP_WORDS = tuple(
     base
     for base in dict.fromkeys((*GROUP_BASES, *_BARE_PLAIN, *_BARE_WORDS, *map(bare, _AFFIXED)))
     if base not in _NO_BASES
 )
+"""What a group may be called, as `bare` has it, in the order in which they are taken where there are several."""
 _ONLY_BEFORE_SUFFIX = frozenset(GROUP_BASES) - {"patient"}  # "no case", "code group": English puts them behind
 _SURE = re.compile(
     rf"((?:{'|'.join(map(bare, _PREFIXES))})(?:{'|'.join(map(bare, _PARTICLES))}))?"
-    rf"({'|'.join(_BARE_BASES)})({'|'.join(_BARE_SUFFIXES)})?"
+    rf"({'|'.join(GROUP_WORDS)})({'|'.join(_BARE_SUFFIXES)})?"
 )

@@ -9,6 +9,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from headstart.data.column_names import HELD_OUT_NAMES, TRAIN_NAMES, bare
 from headstart.data.dataset import FILES, Dataset, Modality, Skipped
 from headstart.data.folder_kind import kind_of, loose_items
 from headstart.data.groups import NO_GROUPS
@@ -23,7 +24,7 @@ from headstart.data.texts import read_text
 from headstart.errors import DataError, ItemError
 from headstart.tasks import Target
 
-SPLIT_NAMES = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"))
+_TRAIN_NAMES, _HELD_OUT_NAMES = (frozenset(map(bare, names)) for names in (TRAIN_NAMES, HELD_OUT_NAMES))
 _BY_NAME = f"or read the classes off the files' names, for example {EXAMPLES['label']}"
 
 
@@ -87,14 +88,17 @@ def class_folders(root: Path) -> dict[str, list[str]]:
         DataError: no class folders, or folders that are a split (train, val, test) of class folders.
     """
     folders = sorted(entry.name for entry in entries(str(root)) if entry.is_dir() and not entry.name.startswith("."))
-    splits = [name for name in folders if name.lower() in SPLIT_NAMES]
-    if len(splits) > 1 and any(name.lower().startswith("train") for name in splits):
-        train = next(name for name in splits if name.lower().startswith("train"))
-        if any(entry.is_dir() for entry in entries(str(root / train))) or len(splits) == len(folders):
-            raise DataError(
-                f"{root} holds the splits {', '.join(splits)}, not classes: pass {root / train} to learn from, "
-                f"and evaluate on another"
-            )
+    splits = [name for name in folders if _is_split(name)]
+    train = next((name for name in splits if bare(name) in _TRAIN_NAMES), None)
+    if (
+        len(splits) > 1
+        and train is not None
+        and (any(entry.is_dir() for entry in entries(str(root / train))) or len(splits) == len(folders))
+    ):
+        raise DataError(
+            f"{root} holds the splits {', '.join(splits)}, not classes: pass {root / train} to learn from, "
+            f"and evaluate on another"
+        )
     if not folders:
         loose = loose_items(root)
         if loose:
@@ -106,6 +110,11 @@ def class_folders(root: Path) -> dict[str, list[str]]:
             os.path.join(str(root), name)
         )  # Path(".") / name would lose the "."
     return classes
+
+
+def _is_split(folder: str) -> bool:
+    """True for what a part of a split is called: train, val, test."""
+    return bare(folder) in _TRAIN_NAMES | _HELD_OUT_NAMES
 
 
 def _merged(classes: dict[str, list[str]]) -> list[str]:
@@ -123,7 +132,7 @@ def _splits_below(found: dict[str, Found], modality: Modality, classes: dict[str
         for path in found[name].paths[modality]
         if path.startswith(folder + os.sep)
     }
-    there = sorted(name for name in first if name.lower() in SPLIT_NAMES)
+    there = sorted(filter(_is_split, first))
     if len(there) < 2:
         return []
     return [f"all of {', '.join(there)} in the class folders is taken, as parts of the classes and not as a split"]

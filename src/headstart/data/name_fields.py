@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from headstart.data.column_names import GROUP_BASES
+from headstart.data.column_names import GROUP_BASES, GROUP_WORDS, folded
 from headstart.data.groups import MIN_GROUPS, NO_GROUPS
 from headstart.data.labels import some
 from headstart.tasks import Target
@@ -26,8 +26,14 @@ _SHORT = {
     "spk": "speaker", "spkr": "speaker", "subj": "subject", "sub": "subject", "pat": "patient", "ses": "session",
     "rec": "recording", "p": "person", "s": "subject",
 }  # fmt: skip
-_WORDS = frozenset((*GROUP_BASES, *(word for word in _SHORT if len(word) > 1)))
-_TELLING = re.compile(rf"({'|'.join(sorted(_WORDS))})[-_. ]?\w*\d\w*|([ps])\d+", re.IGNORECASE)
+_OTHER_THINGS = ("fall",)  # a case in German; who falls in English
+_RANKED = tuple(word for word in GROUP_WORDS if word not in _OTHER_THINGS)
+_ENGLISH = {*GROUP_BASES, *(word for word in _SHORT if len(word) > 1)}
+_FOREIGN = set(_RANKED) - _ENGLISH
+# Of a foreign word the number comes at once: what begins like one is too often another.
+_TELLING = re.compile(
+    rf"({'|'.join(sorted(_ENGLISH))})[-_. ]?\w*\d\w*|({'|'.join(sorted(_FOREIGN))})[-_. ]?\d\w*|([ps])\d+"
+)
 _ORDINALS = ("1st", "2nd", "3rd")
 
 
@@ -95,14 +101,14 @@ def guess_note(names: Sequence[str], target: Target) -> tuple[str, ...]:
 def likely_field(names: Sequence[str], labels: Sequence[str]) -> Field | None:
     """The field that looks most like a group, or None.
 
-    Fields that say what they are ("spk3", "sub-01") come first, in the order of GROUP_BASES; then words and codes, then
+    Fields that say what they are ("spk3", "sub-01") come first, in the order of GROUP_WORDS; then words and codes, then
     numbers without gaps, which may only count something, of the first way of splitting that has any; then takes.
     """
     fields = [field for separators in SEPARATORS for field in _fields(names, separators)]
     groups = [field for field in fields if _is_group(field, labels)]
     groups.sort(
         key=lambda field: (
-            GROUP_BASES.index(field.word) if field.word else len(GROUP_BASES),
+            _RANKED.index(field.word) if field.word else len(_RANKED),
             SEPARATORS.index(field.separators),
             field.numbering,
         )
@@ -161,10 +167,10 @@ def _is_read_by_its_pattern(field: Field, names: Sequence[str]) -> bool:
 
 def _word(values: Sequence[str], before: Sequence[str]) -> str:
     """What the names call a field: by its own values ("spk3"), or by a constant before it ("sub", then "01"); or ""."""
-    told = [_TELLING.fullmatch(value) for value in set(values)]
-    words = {"" if match is None else (match[1] or match[2]).lower() for match in told}
+    told = [_TELLING.fullmatch(folded(value)) for value in set(values)]
+    words = {"" if match is None else match[match.lastindex or 0] for match in told}
     if len(words) > 1 or not any(words):
-        constant = {value.lower() for value in before}
-        words = constant if len(constant) == 1 and constant <= _WORDS else {""}
+        constant = {folded(value) for value in before}
+        words = constant if len(constant) == 1 and constant <= _ENGLISH | _FOREIGN else {""}
     word = words.pop()
     return _SHORT.get(word, word)

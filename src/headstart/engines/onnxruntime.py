@@ -13,7 +13,7 @@ from headstart.engines.base import Feeds, Precision, Session
 from headstart.engines.failure import cannot_open, cannot_run, check_outputs
 from headstart.engines.processor import native_int8
 from headstart.errors import EngineError
-from headstart.optional import has
+from headstart.optional import has, onnxruntime
 
 
 class OnnxRuntime:
@@ -34,15 +34,14 @@ class OnnxRuntime:
         if precision == "bf16":
             raise EngineError("onnxruntime runs no bf16 on a CPU; ask for fp32 or int8")
         try:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
+            runtime = onnxruntime()
+            options = runtime.SessionOptions()
             options.log_severity_level = 3  # errors only; they come back as exceptions too
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
             # Several sessions and callers share the cores: a pool that spins while idle takes them from the others.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            session = runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exception types share no base but Exception
             raise cannot_open("onnxruntime", graph, error) from error
         check_outputs("onnxruntime", graph, outputs, [output.name for output in session.get_outputs()])

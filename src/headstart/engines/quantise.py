@@ -23,6 +23,7 @@ from typing import Any
 from headstart.engines.base import Feeds
 from headstart.engines.probe import probe
 from headstart.errors import EngineError, StorageError, one_line
+from headstart.optional import onnxruntime
 from headstart.progress import SILENT, Bar, Progress
 from headstart.sources.base import Source
 
@@ -61,6 +62,8 @@ def quantised(source: Source, *, progress: Progress = SILENT) -> Path:
 
 def _write(source: Source, target: Path, progress: Progress) -> None:
     import onnx
+
+    onnxruntime()
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 

@@ -34,12 +34,14 @@ def unit_rows(x: Floats, center: NDArray[np.float64], blocks: tuple[int, ...], d
     """
     if sum(blocks) != x.shape[1]:
         raise DataError(f"got blocks of {sum(blocks)} columns in all, expected the features' {x.shape[1]}")
-    z = x - center
-    z[np.abs(z) <= CONSTANT * np.abs(center)] = 0.0  # rounding of a column that does not vary
+    # What is rounded to 11 bits, of 11 bits, needs no more than float32 on the way.
+    half = x.dtype == np.float16 and dtype == np.float16
+    z = np.subtract(x, center, dtype=np.float32 if half else np.float64)
+    z[np.abs(z) <= (CONSTANT * np.abs(center)).astype(z.dtype)] = 0.0  # rounding of a column that does not vary
     out = np.empty(z.shape, dtype)
     for part, unit in zip(in_blocks(z, blocks), in_blocks(out, blocks), strict=True):
         largest = np.maximum(part.max(axis=1), -part.min(axis=1))
-        part /= np.maximum(largest, np.finfo(float).tiny)[:, None]  # huge squares would overflow, tiny ones vanish
+        part /= np.maximum(largest, np.finfo(z.dtype).tiny)[:, None]  # huge squares would overflow, tiny ones vanish
         length = np.sqrt(np.einsum("ij,ij->i", part, part))
         np.divide(part, np.maximum(length, 0.5)[:, None], out=unit, casting="same_kind")
     return out

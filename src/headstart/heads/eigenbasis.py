@@ -66,6 +66,10 @@ class Eigenbasis(ABC):
         """(m, r) the items of `index` in the eigenbasis, in `dtype`."""
 
     @abstractmethod
+    def project(self, values: Array) -> Array:
+        """(r, C) float64 products of the items' D^1/2 P, in the dual of U, with values (n, C)."""
+
+    @abstractmethod
     def to_features(self, coefficients: Array) -> Array:
         """(d, C) float64 coefficients on the scaled features, of (r, C) ones on the eigenbasis."""
 
@@ -114,6 +118,14 @@ class Primal(Eigenbasis):
         rows: Floats = self.scaling.apply(self.x[index], dtype) @ self.vectors.astype(dtype, copy=False)
         return rows
 
+    def project(self, values: Array) -> Array:
+        """(d, C): V^T Z^T D^1/2 values."""
+        root = np.sqrt(self.weights)[:, None]
+        cross = np.zeros((self.x.shape[1], values.shape[1]))
+        for rows in chunks(len(self.x), 16 * self.x.shape[1]):
+            cross += self.scaling.apply(self.x[rows], np.float64).T @ (root[rows] * values[rows])
+        return np.asarray(self.vectors.T @ cross)
+
     def to_features(self, coefficients: Array) -> Array:
         """(d, C) coefficients on the scaled features."""
         return np.asarray(self.vectors @ coefficients)
@@ -156,6 +168,10 @@ class Dual(Eigenbasis):
         rows = self.vectors[index] * (np.sqrt(self.values) / np.sqrt(self.weights[index])[:, None])
         return rows.astype(dtype, copy=False)
 
+    def project(self, values: Array) -> Array:
+        """(n - 1, C): U^T values."""
+        return np.asarray(self.vectors.T @ values)
+
     def to_features(self, coefficients: Array) -> Array:
         """(d, C) coefficients on the scaled features; directions in which no item differs get none."""
         inverse = np.where(self.values > 1e-12 * self.values.max(initial=0.0), self.values, np.inf) ** -0.5
@@ -184,14 +200,14 @@ def _kernel(x: Floats, scaling: Scaling, root: Array) -> Array:
     return kernel
 
 
-def leading_rows(basis: Eigenbasis, limit: int = ROWS_LIMIT) -> Floats:
-    """(n, q) the items in their q leading directions: all r of them, or as many as keep n q within `limit` values.
+def leading_rows(basis: Eigenbasis, order: NDArray[np.int64], limit: int = ROWS_LIMIT) -> Floats:
+    """(n, q) the items, in an order, in q directions: all r, or as many as keep n q within `limit` values.
 
-    The directions are the last q, of the largest eigenvalues.
+    They are the last q, of the largest eigenvalues.
     """
     n, r = len(basis.x), len(basis.values)
     q = min(r, max(1, limit // n))
     out = np.empty((n, q), dtype=working_dtype(basis.x))
     for rows in chunks(n, 16 * basis.x.shape[1]):
-        out[rows] = basis.rows(rows, out.dtype)[:, r - q :]
+        out[rows] = basis.rows(order[rows], out.dtype)[:, r - q :]
     return out

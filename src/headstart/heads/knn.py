@@ -196,7 +196,9 @@ class _Nearest:
         stored = fitted.items.astype(np.float32)
         parts: list[_Nearest] = []
         for rows in chunks(len(x), 16 * x.shape[1] + 12 * len(stored)):
-            cosines = _unit(x[rows], fitted.scaling).astype(np.float32) @ stored.T
+            every = len(stored) == len(x)
+            units = stored[rows] if every else _unit(x[rows], fitted.scaling).astype(np.float32)
+            cosines = units @ stored.T
             cosines[names[rows, None] == stored_names] = -np.inf
             parts.append(cls.of(cosines, fitted.votes, fitted.weights, k))
         return cls(

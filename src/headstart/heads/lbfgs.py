@@ -7,7 +7,7 @@ Reference: Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
 
@@ -17,19 +17,40 @@ MEMORY = 6
 # A step is taken if it brings this share of the decrease that the slope promises (Armijo).
 SUFFICIENT = 1e-4
 
+# A function's value and gradient at a point; the gradient has the point's shape and dtype.
+Answer = tuple[float, Floats]
+
 
 def minimise(
-    function: Callable[[Floats], tuple[float, Floats]], start: Floats, tolerance: float, limit: int = 1000
-) -> Floats:
-    """The minimiser of a convex function, from `start`.
+    functions: Callable[[dict[int, Floats]], Mapping[int, Answer]],
+    starts: Mapping[int, Floats],
+    tolerance: float,
+    limit: int = 1000,
+) -> dict[int, Floats]:
+    """The minimisers of convex functions, each found as if it were alone; they are asked for their values together.
 
     Args:
-        function: a point -> the value and the gradient, which has the point's shape and dtype.
-        tolerance: stop where a step lowers the value by less than this share of it.
+        functions: for some of them, by their names, a point -> the value and gradient there.
+        starts: where each search begins.
+        tolerance: a search stops where a step lowers the value by less than this share of it.
         limit: the most steps.
     """
-    point = start
-    value, gradient = function(point)
+    searches = {name: _search(start, tolerance, limit) for name, start in starts.items()}
+    points = {name: next(search) for name, search in searches.items()}
+    found: dict[int, Floats] = {}
+    while points:
+        answers, points = functions(points), {}
+        for name, answer in answers.items():
+            try:
+                points[name] = searches[name].send(answer)
+            except StopIteration as end:
+                found[name] = end.value
+    return found
+
+
+def _search(point: Floats, tolerance: float, limit: int) -> Generator[Floats, Answer, Floats]:
+    """Yields the points it wants to know of, is sent the answers, returns the minimiser."""
+    value, gradient = yield point
     pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=MEMORY)
     for _ in range(limit):
         direction = _direction(gradient, pairs)
@@ -39,7 +60,7 @@ def minimise(
         size = 1.0 if pairs else min(1.0, 1.0 / float(np.linalg.norm(gradient)))
         for _ in range(30):
             moved = point + np.asarray(size, dtype=point.dtype) * direction
-            new_value, new_gradient = function(moved)
+            new_value, new_gradient = yield moved
             if new_value <= value + SUFFICIENT * size * slope:
                 break
             # the minimum of the parabola through both values and the slope, kept away from both ends

@@ -1,7 +1,8 @@
-"""Penalised logistic likelihood on rows whose Gram matrix is diagonal, and its minimiser."""
+"""Penalised logistic likelihoods on rows whose Gram matrix is diagonal, and their minimisers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.base import Floats
-from headstart.heads.lbfgs import minimise
+from headstart.heads.folded_rows import FoldedRows
+from headstart.heads.lbfgs import Answer, minimise
 
 Array = NDArray[np.float64]
 
@@ -29,25 +31,22 @@ def log_loss(scores: Array, y: Array, exclusive: bool) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Likelihood:
-    """The penalised negative log likelihood, sum w loss(row @ B + b, y) + penalty / 2 |B|^2.
+    """The penalised negative log likelihood, sum w loss(row @ B + b, y) + penalty / 2 |B|^2, of some rows.
 
     Attributes:
-        rows: (n, q) float32 or float64 whose Gram matrix is about diagonal.
-        values: (q,) that diagonal.
-        y: (n, C) one-hot or multi-hot, in the rows' dtype.
-        weights: (n,) in the rows' dtype.
+        y: (m, C) one-hot or multi-hot, in the rows' dtype.
+        weights: (m,) in the rows' dtype.
         exclusive: one class an item (softmax), or labels apart (sigmoids).
+        penalty: positive.
     """
 
-    rows: Floats
-    values: Array
     y: Floats
     weights: Floats
     exclusive: bool
+    penalty: float
 
-    def probabilities(self, coefficients: Array) -> Floats:
-        """(n, C) of coefficients (q + 1, C), whose last row are the intercepts."""
-        scores = self.scores(coefficients)
+    def probabilities(self, scores: Floats) -> Floats:
+        """(m, C) of scores (m, C), which may be overwritten."""
         if self.exclusive:
             scores -= scores.max(axis=1, keepdims=True)
             np.exp(scores, out=scores)
@@ -55,41 +54,13 @@ class Likelihood:
             return scores
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scores)))
 
-    def scores(self, coefficients: Array) -> Floats:
-        """(n, C) logits."""
-        dtype = self.rows.dtype
-        return np.asarray(self.rows @ coefficients[:-1].astype(dtype) + coefficients[-1].astype(dtype))
-
-    def curvature(self, coefficients: Array) -> float:
+    def curvature(self, scores: Floats) -> float:
         """The mean of p (1 - p): what the Hessian's blocks are, on average, in units of the Gram matrix."""
-        p = self.probabilities(coefficients)
+        p = self.probabilities(scores)
         return max(float((p * (1 - p)).mean()), 1e-6)
 
-    def minimise(self, penalty: float, start: Array, tolerance: float) -> Array:
-        """(q + 1, C) the minimiser at a positive penalty, by L-BFGS from `start`.
-
-        The variables are divided by the square root of the Hessian's expected diagonal, curvature * values + penalty:
-        the rows' Gram matrix being diagonal, that brings all of them to about one curvature.
-        """
-        dtype = self.rows.dtype
-        size = np.sqrt(self.curvature(start) * self.values + penalty).astype(dtype)[:, None]
-
-        def objective(scaled: Floats) -> tuple[float, Floats]:
-            inner = scaled[:-1] / size
-            value, residual = self._loss(self.rows @ inner + scaled[-1])
-            gradient = np.empty_like(scaled)
-            np.matmul(self.rows.T, residual, out=gradient[:-1])
-            gradient[:-1] += dtype.type(penalty) * inner
-            gradient[:-1] /= size
-            gradient[-1] = residual.sum(axis=0, dtype=np.float64)
-            return value + 0.5 * penalty * float(np.vdot(inner, inner)), gradient
-
-        scaled = np.concatenate([start[:-1] * size, start[-1:]]).astype(dtype)
-        found = minimise(objective, scaled, tolerance)
-        return np.concatenate([found[:-1] / size, found[-1:]]).astype(np.float64)
-
-    def _loss(self, scores: Floats) -> tuple[float, Floats]:
-        """The weighted loss, summed in float64, and its derivative by the scores (n, C)."""
+    def loss(self, scores: Floats) -> tuple[float, Floats]:
+        """The weighted loss, summed in float64, and its derivative by the scores (m, C), which may be overwritten."""
         w = self.weights[:, None]
         if self.exclusive:
             scores -= scores.max(axis=1, keepdims=True)
@@ -105,3 +76,59 @@ class Likelihood:
             scores = 0.5 * (1.0 + np.tanh(0.5 * scores)) - self.y
         scores *= w
         return value, scores
+
+
+def minimise_all(
+    rows: FoldedRows,
+    values: Array,
+    likelihoods: Mapping[int, Likelihood],
+    starts: Mapping[int, Array],
+    tolerance: float,
+) -> dict[int, Array]:
+    """By the fold that each fit leaves out, the minimiser (q + 1, C), the intercepts last, by L-BFGS from its start.
+
+    The variables are divided by the square root of the Hessian's expected diagonal, curvature * values + penalty: the
+    rows' Gram matrix being diagonal, that brings all of them to about one curvature.
+
+    Args:
+        rows: all items; a likelihood is of those that its fit keeps.
+        values: (q,) the diagonal of the rows' Gram matrix.
+    """
+    dtype = rows.rows.dtype
+    begin = {fold: start.astype(dtype) for fold, start in starts.items()}
+    sizes = {}
+    for fold, scores in _scores(rows, begin).items():
+        expected = likelihoods[fold].curvature(scores) * values + likelihoods[fold].penalty
+        sizes[fold] = np.sqrt(expected).astype(dtype)[:, None]
+
+    def objectives(points: dict[int, Floats]) -> dict[int, Answer]:
+        inner = {fold: _scaled(point, 1 / sizes[fold]) for fold, point in points.items()}
+        losses = {fold: likelihoods[fold].loss(scores) for fold, scores in _scores(rows, inner).items()}
+        gradients = rows.transposed_times({fold: residual for fold, (_, residual) in losses.items()})
+        found = {}
+        for fold, (value, residual) in losses.items():
+            weight, penalty, slope = inner[fold][:-1], likelihoods[fold].penalty, np.empty_like(points[fold])
+            gradients[fold] += dtype.type(penalty) * weight
+            np.divide(gradients[fold], sizes[fold], out=slope[:-1])
+            slope[-1] = residual.sum(axis=0, dtype=np.float64)
+            found[fold] = value + 0.5 * penalty * float(np.vdot(weight, weight)), slope
+        return found
+
+    scaled = {fold: _scaled(start, sizes[fold]) for fold, start in begin.items()}
+    return {
+        fold: _scaled(found, 1 / sizes[fold]).astype(np.float64)
+        for fold, found in minimise(objectives, scaled, tolerance).items()
+    }
+
+
+def _scores(rows: FoldedRows, coefficients: Mapping[int, Floats]) -> dict[int, Floats]:
+    """By the fold that each fit leaves out, the scores (m, C) of the rows that it keeps."""
+    found = rows.times({fold: part[:-1] for fold, part in coefficients.items()})
+    for fold, scores in found.items():
+        scores += coefficients[fold][-1]
+    return found
+
+
+def _scaled(coefficients: Floats, size: Floats) -> Floats:
+    """(q + 1, C) with all but the intercepts times `size` (q, 1)."""
+    return np.concatenate([coefficients[:-1] * size, coefficients[-1:]])

@@ -25,8 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from headstart.heads.base import Floats
-from headstart.heads.eigenbasis import Dual, Primal
-from headstart.heads.moments import Moments
+from headstart.heads.eigenbasis import Dual, Eigenbasis, factorise
 from headstart.heads.rows import chunks, group_rows, working_dtype
 
 Array = NDArray[np.float64]
@@ -47,7 +46,7 @@ class RidgePath:
         signal: (r, C) the targets in the eigenbasis.
     """
 
-    basis: Primal | Dual
+    basis: Eigenbasis
     y: Array
     y_mean: Array
     signal: Array
@@ -59,23 +58,18 @@ class RidgePath:
         Args:
             emphasis: (d,) what the scaled columns are multiplied by, None for ones.
         """
-        if x.shape[1] <= len(x):
-            normal = Moments.from_batch(x, y, weights).normal_equations().emphasised(emphasis)
-            primal = Primal.of(x, normal, weights)
-            return cls(primal, y, normal.y_mean, primal.vectors.T @ normal.cross)
-        return cls.on(Dual.of(x, weights, emphasis), y)
+        return cls.on(factorise(x, weights, emphasis), y)
 
     @classmethod
-    def on(cls, dual: Dual, y: Array) -> RidgePath:
+    def on(cls, basis: Eigenbasis, y: Array) -> RidgePath:
         """In a space that is factorised already."""
-        weights = dual.weights
-        y_mean = weights @ y / weights.sum()
-        return cls(dual, y, y_mean, dual.vectors.T @ (np.sqrt(weights)[:, None] * (y - y_mean)))
+        y_mean = basis.weights @ y / basis.weights.sum()
+        return cls(basis, y, y_mean, basis.project(np.sqrt(basis.weights)[:, None] * (y - y_mean)))
 
     @property
     def offset(self) -> float:
         """1 in the primal, 0 in the dual: see the module."""
-        return float(isinstance(self.basis, Primal))
+        return float(not isinstance(self.basis, Dual))
 
     @property
     def intercept(self) -> Array:

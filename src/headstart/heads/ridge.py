@@ -7,12 +7,13 @@ smooth in the penalty where accuracy is flat or ragged, and does not need a temp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.base import Floats, HeadState
-from headstart.heads.eigenbasis import floor_weights
+from headstart.heads.eigenbasis import Eigenbasis, factorise, floor_weights
 from headstart.heads.linear import FittedLinear, LinearMap
 from headstart.heads.loo import RidgePath, leave_out, left_out_scores
 from headstart.heads.rows import check_training, present_classes, present_without
@@ -33,8 +34,10 @@ class Ridge:
 
     Attributes:
         penalties: the grid, relative to the Gram matrix's mean eigenvalue.
+        exact: True, as leave-one-out is (see EigenHead).
     """
 
+    exact: ClassVar[bool] = True
     penalties: tuple[float, ...] = PENALTIES
 
     def supports(self, task: Task) -> bool:
@@ -68,7 +71,21 @@ class Ridge:
     ) -> FittedLinear:
         """`fit` with the scaled columns multiplied by `emphasis` (d,): the penalty spares those of large emphasis."""
         given = check_training(x, target, weights, groups)
-        path = RidgePath.of(x, target.encoded(), floor_weights(given), emphasis)
+        basis = factorise(x, floor_weights(given), emphasis)
+        return self.fit_in(basis, target, weights=weights, groups=groups)
+
+    def fit_in(
+        self,
+        basis: Eigenbasis,
+        target: Target,
+        *,
+        weights: NDArray[np.float64] | None = None,
+        groups: NDArray[np.int64] | None = None,
+        seed: int = 0,
+    ) -> FittedLinear:
+        """`fit` on items that are factorised already, under the same weights."""
+        given = check_training(basis.x, target, weights, groups)
+        path = RidgePath.on(basis, target.encoded())
         absolute = np.asarray(self.penalties) * path.basis.mean
         left = leave_out(path, absolute, groups)
         best = left.best

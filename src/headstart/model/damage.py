@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from headstart.archive.names import goal
 from headstart.errors import ArtefactError, DataError, HeadstartError, one_line
 
 _LONGEST = 200
@@ -26,3 +28,14 @@ def damage(part: str) -> Iterator[None]:
     except Exception as error:
         reason = one_line(error)[:_LONGEST] or type(error).__name__
         raise ArtefactError(f"{part} cannot be read ({reason}): damaged file") from error
+
+
+@contextmanager
+def blame(path: Path) -> Iterator[None]:
+    """Name the file in each ArtefactError over what lies in it."""
+    try:
+        yield
+    except ArtefactError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise ArtefactError(f"{goal(path)}: {error}") from error.__cause__

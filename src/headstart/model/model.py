@@ -18,7 +18,7 @@ from headstart.evidence.calibration import Calibration
 from headstart.evidence.metric_intervals import with_intervals
 from headstart.evidence.metrics import confusion
 from headstart.heads.base import FittedHead
-from headstart.model.damage import damage
+from headstart.model.damage import blame, damage
 from headstart.model.featurisers import Failures, Featuriser, Items, join
 from headstart.model.layout import ModelCard
 from headstart.model.loaded import Loaded
@@ -80,6 +80,10 @@ class Model(Loaded):
         Raises:
             ArtefactError: the parts of the artefact contradict each other, or what it stores gives no probabilities.
         """
+        with blame(self.path):
+            return self._probabilities(items)
+
+    def _probabilities(self, items: Items) -> tuple[NDArray[np.float64], Failures]:
         block = join([view.apply(items) for view in self.views])
         with damage("what it stores"):
             scores = self.head.scores(block.matrix)

@@ -15,11 +15,11 @@ from headstart.archive import names
 from headstart.archive.container import Archive, open_archive, write_archive
 from headstart.engines.base import Precision
 from headstart.engines.memory import Choice
-from headstart.errors import ArtefactError, OptionError, SourceError
+from headstart.errors import ArtefactError, OptionError, SourceError, StorageError
 from headstart.evidence.calibration import Calibration
 from headstart.heads.base import FittedHead, HeadState
 from headstart.model import layout
-from headstart.model.damage import damage
+from headstart.model.damage import blame, damage
 from headstart.model.featurisers import (
     Featuriser,
     HogFeaturiser,
@@ -107,8 +107,10 @@ def load(path: str | Path) -> Model:
 
     Raises:
         ArtefactError: the file is missing, damaged, hostile, or from a later version.
+        StorageError: the disk of temporary files is full.
     """
-    with open_archive(Path(path)) as archive:
+    path = Path(path)
+    with open_archive(path) as archive, blame(path):
         card = ModelCard.parse(archive.json(names.CARD))
         report = archive.json(names.REPORT)
         if not isinstance(report, dict):
@@ -121,7 +123,7 @@ def load(path: str | Path) -> Model:
             _agree(card, {"task": calibration.task}, "calibration")
             if calibration.offsets:
                 _agree(card, {"outputs": len(calibration.offsets)}, "calibration")
-        origin = Origin(Path(path))
+        origin = Origin(path)
     return Model(card, report, origin, views, head, calibration, (folder,))
 
 
@@ -131,8 +133,11 @@ def _open_view(k: int, card: ModelCard, archive: Archive, folder: Path) -> Featu
         with damage(f"view {k} of kind {kind!r}"):
             opened = _opened(k, card, archive, folder)
     except SourceError as error:
-        told = str(error).replace(f"{folder}{os.sep}", "")  # a temporary place, which is nobody's concern
+        # A temporary place, which is nobody's concern.
+        told = str(error).replace(f"{folder}{os.sep}", "").replace(str(folder.resolve()), "the model file")
         raise ArtefactError(f"view {k}: {told}: damaged file") from None
+    except StorageError as error:
+        raise StorageError(f"{archive.path} is unpacked while it is in use: {error} in TMPDIR") from None
     if opened is None:
         raise ArtefactError(f"view {k} is of unknown kind {kind!r} for {card.modality} items: upgrade headstart")
     return opened

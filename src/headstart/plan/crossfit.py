@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from headstart.data.splits import Fold
 from headstart.evidence.calibration import Calibration
 from headstart.evidence.metrics import BALANCED, PRIMARY
 from headstart.heads.base import FittedHead, Head
+from headstart.heads.eigen_head import EigenHead
+from headstart.heads.eigenbasis import Eigenbasis, floor_weights
+from headstart.heads.rows import check_training
+from headstart.plan.bases import Bases
 from headstart.plan.parallel import each
 from headstart.plan.views import FittedView, View
 from headstart.tasks import Target
@@ -32,6 +37,7 @@ class Problem:
         groups: (n,) codes or None.
         weights: (n,) with which every class counts the same; None where every item does.
         told: called with the number of folds that a cross-fit has finished since; 0 while one takes long.
+        bases: where heads leave what they factorised to others, fold by fold; None where each head is alone.
     """
 
     target: Target
@@ -40,6 +46,7 @@ class Problem:
     weights: NDArray[np.float64] | None
     seed: int
     told: Callable[[int], None] | None = None
+    bases: Bases | None = None
 
     @property
     def metric(self) -> str:
@@ -99,16 +106,20 @@ def crossfit(view: View, head: Head, problem: Problem) -> OutOfFold:
     n, task = len(problem.target), problem.target.task
     scores = np.zeros((n, problem.target.n_outputs))
     probabilities = np.zeros_like(scores)
+    if problem.bases is not None and isinstance(head, EigenHead) and head.exact:
+        problem.bases.reserve(view, problem.folds)
 
-    def one(fold: Fold) -> Calibration | None:
+    def one(k: int) -> Calibration | None:
+        fold = problem.folds[k]
         fitted_view = view.fit(fold.train)
-        fitted = _fit(head, fitted_view, fold.train, problem)
+        basis_of = None if problem.bases is None else partial(problem.bases.basis, view, k)
+        fitted = _fit(head, fitted_view, fold.train, problem, basis_of)
         scores[fold.test] = fitted.scores(fitted_view.matrix(fold.test))
         if fitted.loo_scores is None:
             return None
         return Calibration.fit(task, fitted.loo_scores, problem.target.take(fold.train), problem.weights_of(fold.train))
 
-    own_calibrations = each(one, problem.folds, problem.told, beside=not _large(view, problem))
+    own_calibrations = each(one, range(len(problem.folds)), problem.told, beside=not _large(view, problem))
     for fold, own in zip(problem.folds, own_calibrations, strict=True):
         others = np.setdiff1d(problem.tested(), fold.test)
         calibration = own or calibrated(problem.target, scores, others, problem.weights)
@@ -161,14 +172,19 @@ def score_bytes(target: Target) -> int:
     return 6 * np.dtype(np.float64).itemsize * target.n_outputs
 
 
-def _fit(head: Head, view: FittedView, rows: NDArray[np.int64], problem: Problem) -> FittedHead:
+def _fit(
+    head: Head,
+    view: FittedView,
+    rows: NDArray[np.int64],
+    problem: Problem,
+    basis_of: Callable[..., Eigenbasis] | None = None,
+) -> FittedHead:
     groups = None if problem.groups is None else problem.groups[rows]
     if groups is not None and len(np.unique(groups)) < 2:
         groups = None  # of one group items are left out, since leaving out the group would leave nothing
-    return head.fit(
-        view.matrix(rows),
-        problem.target.take(rows),
-        weights=problem.weights_of(rows),
-        groups=groups,
-        seed=problem.seed,
-    )
+    x, target, weights = view.matrix(rows), problem.target.take(rows), problem.weights_of(rows)
+    if basis_of is None or not isinstance(head, EigenHead):
+        return head.fit(x, target, weights=weights, groups=groups, seed=problem.seed)
+    floored = floor_weights(check_training(x, target, weights, groups))
+    basis = basis_of(x, floored, exact=head.exact)
+    return head.fit_in(basis, target, weights=weights, groups=groups, seed=problem.seed)

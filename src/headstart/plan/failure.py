@@ -9,6 +9,11 @@ from headstart.adapt.memory import is_out_of_memory
 from headstart.errors import HeadstartError, one_line
 
 
+def left_out(error: Exception) -> str:
+    """What a plan or a note says of a strategy that raised `error`."""
+    return f"left out: {reason_of(error)}"
+
+
 def reason_of(error: Exception) -> str:
     """Why a strategy is left out after it raised `error`; its traceback is printed where HEADSTART_DEBUG is set."""
     if os.environ.get("HEADSTART_DEBUG"):

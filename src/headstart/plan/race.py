@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from headstart import registry
+from headstart.plan.bases import Bases
 from headstart.plan.candidates import (
     BLOCK_HEADS,
     KERNEL_FEW,
@@ -41,6 +43,7 @@ class Race:
         most_bytes: working memory of one candidate, beside the features.
         skipped: names of candidates that were not started, with the reason.
         spent: of the allowance.
+        bases: what heads factorised, for other heads on the same layers; None where there are none.
     """
 
     problem: Problem
@@ -51,6 +54,7 @@ class Race:
     scored: list[Scored] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     spent: float = 0.0
+    bases: Bases | None = None
 
     def run(self, candidates: Iterable[Candidate]) -> list[Scored]:
         """Cross-fit each candidate that fits the time left; the results, which are also kept."""
@@ -64,8 +68,11 @@ class Race:
                 fits = _Fits(bar, folds)
                 # A side with nothing scored could not be compared: its first candidate always runs.
                 if (not results and not self._ran(candidate.transfer)) or self._fits(candidate):
-                    found = candidate.crossfit(replace(self.problem, told=fits.finished))
-                    results.append(Scored.of(candidate, found, self.problem))
+                    if self.bases is not None:
+                        self.bases.make_room(self.most_bytes - candidate.estimated_bytes(self.problem))
+                    shared = self.bases if candidate.transfer else None
+                    problem = replace(self.problem, told=fits.finished, bases=shared)
+                    results.append(Scored.of(candidate, candidate.crossfit(problem), self.problem))
                     self.spent += candidate.estimated_seconds(self.problem) if candidate.transfer else 0.0
                 fits.finished(fits.left)  # of one that was skipped, or did not tell
         self.scored += results
@@ -120,6 +127,7 @@ def run_all(
         what the transfer candidates and what the baselines scored.
     """
     screening = SCREENING_HEAD if SCREENING_HEAD in heads else heads[0]
+    race.bases = Bases.between(registry.get("headstart.heads", head) for head in heads)
     transfer: list[Scored] = []
     best: list[SourceView] = []
     for view in sources:
@@ -127,6 +135,8 @@ def run_all(
         screened = race.run([frozen(layers, screening) for layers in sets])
         best.append(_winner(screened, sets))
         transfer += screened
+        if race.bases is not None:
+            race.bases.only([one for view in best for one in (view, _last(view))])
     opponents = baselines(plain, race.problem.target.task, race.problem.target.n_outputs)
     if any(candidate.head_name == "boosted-trees" for candidate in opponents):
         import_learners()
@@ -144,6 +154,7 @@ def run_all(
         # These choose among the layers themselves.
         others += [frozen(source, head) for head in rest if head in BLOCK_HEADS and len(source.taps) > 1]
         transfer += race.run(others)
+    race.bases = None
     if len(best) > 1:
         fused = FusedView(tuple(best))
         transfer += race.run([frozen(fused, head) for head in dict.fromkeys((screening, KERNEL_HEAD)) if head in heads])

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from headstart.plan.crossfit import OutOfFold, Problem
-from headstart.plan.failure import reason_of
+from headstart.plan.failure import left_out
 from headstart.plan.pace import Pace
 from headstart.plan.runner import Runner, points
 from headstart.plan.scored import Scored
@@ -103,7 +103,7 @@ class TuningRace:
 
     def _leave_out(self, name: str, error: Exception) -> None:
         """Say that a candidate failed before it was trained."""
-        self.plan.add(name, "not tried", 0.0, f"left out: {reason_of(error)}")
+        self.plan.add(name, "not tried", 0.0, left_out(error))
 
     def _promise(self, runner: Runner) -> float:
         """The expected improvement for each second that it still needs."""
@@ -123,7 +123,7 @@ class TuningRace:
         try:
             came = self._rung(runner)
         except Exception as error:
-            came = Next(False, f"left out: {reason_of(error)}")
+            came = Next(False, left_out(error))
         finally:
             self.plan.add(runner.name, why, time.perf_counter() - start, came.outcome)
         return came.goes_on

@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from headstart.errors import SourceError, one_line
+from headstart.optional import onnxruntime
 from headstart.sources.base import Modality, SourceInput, Tap
 from headstart.sources.graph import GraphBuilder, strip, tap_info
 from headstart.sources.onnx_inputs import examples, rename
@@ -48,13 +49,12 @@ def adapt(
 
 def _run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]], taps: Sequence[str], where: str) -> list[NDArray[Any]]:
     """The values of `taps`, from ONNX Runtime."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.log_severity_level = 4
     try:
         data = model.SerializeToString()
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         values: list[NDArray[Any]] = session.run(list(taps), feeds)
     except Exception as error:  # ONNX Runtime's errors share no base
         reason = one_line(error)[:200]

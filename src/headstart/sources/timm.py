@@ -125,9 +125,8 @@ def load(folder: Path) -> tuple[torch.nn.Module, str]:
         raise SourceError(f"{path}: {architecture!r} cannot be made: {wrong}; timm {timm.__version__} is installed")
     try:
         overlay = {key: value for key, value in settings.items() if key not in ("file", "url", "hf_hub_id")}
-        model = timm.create_model(
-            architecture, pretrained=False, num_classes=classes, pretrained_cfg_overlay=overlay, **arguments
-        )
+        made = {"num_classes": classes} | dict(arguments)  # timm states the number among its arguments, too
+        model = timm.create_model(architecture, pretrained=False, pretrained_cfg_overlay=overlay, **made)
         model.load_state_dict(_read_weights(folder))
         model.reset_classifier(0)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import SourceError, one_line
+from headstart.optional import onnxruntime
 from headstart.sources.base import GRAPH_FILE, Pooling, Tap
 
 if TYPE_CHECKING:
@@ -202,9 +203,7 @@ def _compare(
     module: torch.nn.Module, examples: Sequence[Mapping[str, torch.Tensor]], taps: Sequence[Tap], path: Path
 ) -> None:
     """Raise SourceError where the graph and the module differ by more than TOLERANCE."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for inputs in examples:
         expected = module(*inputs.values())
         got = session.run(None, {name: value.numpy() for name, value in inputs.items()})

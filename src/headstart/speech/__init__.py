@@ -21,6 +21,6 @@ What learns works on the parts in between, and gives the weights back:
 One subject a file: `dimensions` (sizes and the shape of every weight), `tokens`, `checkpoint`, `bundled`, `pretrained`
 and `opening` (where they come from), `conversion` (CTranslate2's names and those of transformers), `listening`,
 `decoder`, `recogniser`, `windows` (long recordings), `phrases` (short ones), `transcript`, `artefact`, `transcriber`;
-of training `states`, `examples`, `torch_decoder`, `moves` (`lora`, `last_stages`), `recipe`, `pace`, `tuning`. Whisper
-is described in Radford et al. 2022 (2212.04356).
+of training `states`, `spectrograms`, `examples`, `torch_decoder`, `torch_encoder`, `moves` (`lora`, `last_stages`,
+`full`), `recipe`, `pace`, `tuning`, `tuned`. Whisper is described in Radford et al. 2022 (2212.04356).
 """

@@ -24,7 +24,7 @@ THINNED = 8  # in 16, Whisper base hears otherwise
 
 
 class Clips(Protocol):
-    """Encoder states by position, as `States` has them.
+    """Encoder states by position, as `States` has them; or spectrograms, as `Spectrograms` has.
 
     Attributes:
         seconds: (n,) float64, the length of each clip.
@@ -43,7 +43,7 @@ class Batch:
     Attributes:
         tokens: (b, t) int64, what the decoder is given: prompt, text, padding.
         labels: (b, t) int64, what follows each token; -1 where that is not learned: in the prompt, in padding.
-        states: (b, p, width) float32, padded.
+        states: (b, p, width) float32, padded; or what an encoder that moves is given (see `spectrograms`).
         counts: (b, p) float32, how many positions each state stands for; 0 where it is padding.
     """
 
@@ -92,18 +92,23 @@ class Examples:
         prompts = [self._stamped if stamped is not None and stamped[k] else self._prompt for k in range(len(rows))]
         whole = [[*prompt, *self._said(i, prompt), self._end] for i, prompt in zip(rows, prompts, strict=True)]
         t = max(map(len, whole)) - 1
-        p = int(self.lengths[rows].max())
         tokens = np.full((len(rows), t), self._end, np.int64)
         labels = np.full((len(rows), t), -1, np.int64)
-        states = np.zeros((len(rows), p, self._width), np.float32)
-        counts = np.zeros((len(rows), p), np.float32)
-        for k, (i, ids) in enumerate(zip(rows, whole, strict=True)):
+        for k, ids in enumerate(whole):
             tokens[k, : len(ids) - 1] = ids[:-1]
             labels[k, len(prompts[k]) - 1 : len(ids) - 1] = ids[len(prompts[k]) :]
+        return Batch(tokens, labels, *self.heard(rows))
+
+    def heard(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`Batch.states` and `Batch.counts` of the examples at positions `rows`."""
+        p = int(self.lengths[rows].max())
+        states = np.zeros((len(rows), p, self._width), np.float32)
+        counts = np.zeros((len(rows), p), np.float32)
+        for k, i in enumerate(rows):
             kept = self._kept[i]
             states[k, : len(kept)] = self._states[int(i)][kept]
             counts[k, : len(kept)] = np.diff(kept, append=self._positions)
-        return Batch(tokens, labels, states, counts)
+        return states, counts
 
     def _said(self, i: int, prompt: Sequence[int]) -> list[int]:
         """What follows the prompt: the text, and timestamps around it where the prompt lets them be."""

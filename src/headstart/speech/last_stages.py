@@ -31,6 +31,7 @@ class LastStages:
     """
 
     name: ClassVar[str] = "last-stages"
+    encoder: ClassVar[bool] = False
     share: float = 0.5
 
     def begin(self, decoder: TorchDecoder) -> None:
@@ -66,5 +67,5 @@ class LastStages:
 
 
 def _names(source: Weights) -> dict[str, str]:
-    """torch's name of each weight of the decoder -> CTranslate2's."""
-    return {torch_name(name): name for name in source if name.startswith("decoder/")}
+    """torch's name of each weight -> CTranslate2's."""
+    return {torch_name(name): name for name in source}

@@ -1,4 +1,4 @@
-"""LoRA on a recogniser's decoder: W + B A in every linear map but that of the encoder's keys and values.
+"""LoRA on a recogniser: W + B A in every linear map but those onto keys and values of the encoder's states.
 
 Hu et al. 2021 (arXiv 2106.09685).
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headstart.optional import require
 from headstart.speech.checkpoint import Weights
-from headstart.speech.torch_decoder import TorchDecoder
+from headstart.speech.torch_decoder import TorchDecoder, torch_name
 
 _A, _B = ".lora_A.default.weight", ".lora_B.default.weight"  # as peft names them
 _LEFT_OUT = "attention.linear_1"  # of the encoder's keys and values; that of self-attention has a longer name
@@ -27,6 +27,7 @@ class Lora:
     """Products of `rank` beside the decoder's linear maps."""
 
     name: ClassVar[str] = "lora"
+    encoder: ClassVar[bool] = False
     rank: int = 16
 
     def begin(self, decoder: TorchDecoder) -> None:
@@ -41,14 +42,9 @@ class Lora:
         )
 
     def deltas(self, source: Weights, ends: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """B A, of A (rank, inputs) and B (outputs, rank) of every map; the source plays no part."""
-        return {
-            f"decoder/layer_{name.removeprefix('layers.').removesuffix(_A).replace('.', '/')}/weight": (
-                ends[name.removesuffix(_A) + _B] @ a
-            )
-            for name, a in ends.items()
-            if name.endswith(_A)
-        }
+        """B A, of A (rank, inputs) and B (outputs, rank) of every map; of the source only the names play a part."""
+        maps = {name: torch_name(name).removesuffix(".weight") for name in source}
+        return {name: ends[own + _B] @ ends[own + _A] for name, own in maps.items() if own + _A in ends}
 
     @contextmanager
     def scaled(self, decoder: TorchDecoder, source: Weights, blend: float) -> Iterator[None]:
@@ -61,3 +57,11 @@ class Lora:
         finally:
             for layer in layers:
                 layer.scaling["default"] = 1.0
+
+
+@dataclass(frozen=True)
+class LoraAll(Lora):
+    """The same beside the linear maps of the encoder too; its convolutions stay."""
+
+    name: ClassVar[str] = "lora-all"
+    encoder: ClassVar[bool] = True

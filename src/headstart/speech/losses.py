@@ -1,7 +1,8 @@
 """What a decoder loses on examples, and its gradient, in as much memory as there is.
 
 A batch is computed in parts: the keys and values that the encoder's states become, which a gradient needs again, are
-bounded; so are the scores of the vocabulary (see `vocabulary_loss`). What is summed over parts differs by rounding.
+bounded, with what an encoder that moves keeps; so are the scores of the vocabulary (see `vocabulary_loss`). What is
+summed over parts differs by rounding.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from headstart.speech.vocabulary_loss import summed_loss
 
 Rows = NDArray[np.int64]
 _READ = 16  # clips read at a time
-_ON_CPU, _ELSEWHERE = 1 << 28, 1 << 32  # bytes of keys and values
+_ON_CPU, _ELSEWHERE = 1 << 28, 1 << 32  # bytes that a gradient needs again
 
 
 class Losses:
     """The losses of one decoder on some examples.
 
     Attributes:
-        bytes: of keys and values that are held at a time; halved where memory is short.
+        bytes: that are held at a time, as the decoder estimates them; halved where memory is short.
     """
 
     def __init__(self, decoder: TorchDecoder, examples: Examples, device: Device, say: Callable[[str], None]) -> None:
@@ -76,9 +77,7 @@ class Losses:
 
     def _parts(self, rows: Rows) -> list[Rows]:
         """Positions in `rows` of the clips that are computed at a time."""
-        shape = self._decoder.shape
-        longest = int(self._examples.lengths[rows].max())
-        clip = 2 * 4 * shape.decoder_layers * shape.width * longest  # keys and values, float32
+        clip = self._decoder.held(int(self._examples.lengths[rows].max()))
         most = max(1, self.bytes // clip)
         return np.array_split(np.arange(len(rows)), -(-len(rows) // most))
 

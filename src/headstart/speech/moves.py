@@ -1,4 +1,4 @@
-"""What of a recogniser's decoder moves: the protocol of the ways to move it, `Lora` and `LastStages`."""
+"""What of a recogniser moves: the protocol of the ways to move it, `Lora`, `LoraAll`, `LastStages` and `Full`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from headstart.speech.torch_decoder import TorchDecoder
 
 
 class Moves(Protocol):
-    """A way to move a decoder; a frozen dataclass, whose fields tell trainings apart.
+    """A way to move a recogniser; a frozen dataclass, whose fields tell trainings apart.
 
     Attributes:
         name: in reports and for --strategy.
+        encoder: whether it moves too: the decoder is then a `TorchRecogniser`, and is given spectrograms.
     """
 
     name: ClassVar[str]
+    encoder: ClassVar[bool]
 
     def begin(self, decoder: TorchDecoder) -> None:
         """Give a frozen decoder the parameters that train; what it says stays the same."""

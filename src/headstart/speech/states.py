@@ -60,9 +60,9 @@ class States:
         Raises:
             ItemError: the clip changed since it was read, and cannot be read any more.
         """
-        states = self._held.get(i)
-        if states is None:
-            states = _load(self._files[i])
+        states, file = self._held.get(i), self._files[i]
+        if states is None and file is not None:
+            states = kept(file)
         if states is None:
             states = self._encode(i, listen(self._paths[i]))
         return states.astype(np.float32)
@@ -87,8 +87,8 @@ class States:
             )
             return False
         self.seconds[i] = seconds
-        self._files[i] = self._folder / f"{key}.safetensors"
-        if _load(self._files[i]) is not None:
+        self._files[i] = file = self._folder / f"{key}.safetensors"
+        if kept(file) is not None:
             return True
         self._encode(i, samples)
         return False
@@ -98,9 +98,28 @@ class States:
             self._recogniser = Recogniser(self._checkpoint)
         states = self._recogniser.encode(log_mel(samples, self._checkpoint.dimensions.bands)).astype(np.float16)
         file = self._files[i]
-        if file is None or not _keep(file, states):
+        if file is None or not keep(file, states):
             self._held[i] = states
         return states
+
+
+class Picked:
+    """The states of some clips.
+
+    Attributes:
+        seconds: of each of them.
+        names: the hash of each one's bytes.
+    """
+
+    def __init__(self, states: States, rows: NDArray[np.int64]) -> None:
+        """`rows`: their positions among all."""
+        self._states, self._rows = states, rows
+        self.seconds = states.seconds[rows]
+        self.names = [states.name(int(i)) for i in rows]
+
+    def __getitem__(self, i: int) -> Array:
+        """(positions, width) float32 of the clip at position i among them."""
+        return self._states[int(self._rows[i])]
 
 
 def _space(recogniser: Recogniser) -> str:
@@ -112,8 +131,8 @@ def _space(recogniser: Recogniser) -> str:
     return f"speech-{digest.hexdigest()[:24]}"
 
 
-def _keep(path: Path, states: NDArray[np.float16]) -> bool:
-    """Write a clip's states; False where there is no room or no disk."""
+def keep(path: Path, states: NDArray[np.float16]) -> bool:
+    """Write what stands for a clip; False where there is no room or no disk."""
     from safetensors.numpy import save
 
     temporary = path.with_suffix(f".{os.getpid()}-{get_ident()}.part")
@@ -130,12 +149,11 @@ def _keep(path: Path, states: NDArray[np.float16]) -> bool:
     return True
 
 
-def _load(path: Path | None) -> NDArray[np.float16] | None:
+def kept(path: Path) -> NDArray[np.float16] | None:
+    """What `keep` wrote; None where it is not there any more."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if path is None:
-        return None
     try:
         states: NDArray[np.float16] = load(path.read_bytes())["states"]
         os.utime(path)

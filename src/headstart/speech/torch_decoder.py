@@ -1,4 +1,4 @@
-"""Whisper's decoder in torch, under CTranslate2's names, reading encoder states of any length. For training only.
+"""Whisper's decoder in torch, from CTranslate2's weights, reading encoder states of any length. For training only.
 
 The decoders of libraries read 1,500 encoder positions, padding and all; here a batch holds clips of their own lengths,
 and a mask. Pre-norm layers: self-attention, attention to the encoder, feed-forward (Radford et al. 2022, 2212.04356).
@@ -6,7 +6,9 @@ and a mask. Pre-norm layers: self-attention, attention to the encoder, feed-forw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,29 +16,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # its usual name
 
 from headstart.speech.checkpoint import Checkpoint
-from headstart.speech.dimensions import EMBEDDINGS, Dimensions
+from headstart.speech.dimensions import Dimensions
 
-_SIDE = "decoder/"
+_ENDS = {"gamma": "weight", "beta": "bias", "encodings": "weight"}
 
 
 class TorchDecoder(nn.Module):  # type: ignore[misc]
     """The decoder of a checkpoint, in float32; all of it frozen.
 
     Attributes:
+        sides: what the names of its weights begin with.
         shape: the recogniser's sizes.
     """
+
+    sides: ClassVar[tuple[str, ...]] = ("decoder/",)
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
         self.shape = checkpoint.dimensions
         with torch.device("meta"):  # no memory for weights that are replaced at once
-            self.embeddings = nn.Embedding(self.shape.vocabulary, self.shape.width)
-            self.position_encodings = nn.Embedding(self.shape.text_positions, self.shape.width)
-            self.layers = nn.ModuleList(Layer(self.shape) for _ in range(self.shape.decoder_layers))
-            self.layer_norm = nn.LayerNorm(self.shape.width)
-        own = ((name, array) for name, array in checkpoint.weights.items() if name.startswith(_SIDE))
+            self.build()
+        own = ((name, array) for name, array in checkpoint.weights.items() if name.startswith(self.sides))
         self.put({name: torch.from_numpy(np.array(array, np.float32)) for name, array in own})
         self.requires_grad_(False)
+
+    def build(self) -> None:
+        """Make the parts, whatever their weights."""
+        self.embeddings = nn.Embedding(self.shape.vocabulary, self.shape.width)
+        self.position_encodings = nn.Embedding(self.shape.text_positions, self.shape.width)
+        self.layers = nn.ModuleList(Layer(self.shape) for _ in range(self.shape.decoder_layers))
+        self.layer_norm = nn.LayerNorm(self.shape.width)
 
     def forward(self, tokens: Tensor, states: Tensor, counts: Tensor) -> Tensor:
         """(b, t, width) hidden states; `logits` are for those positions that are wanted.
@@ -58,13 +67,17 @@ class TorchDecoder(nn.Module):  # type: ignore[misc]
         return F.linear(hidden, self.embeddings.weight)
 
     def put(self, weights: Mapping[str, Tensor]) -> None:
-        """Take weights under CTranslate2's names, not copies; those of the encoder among them are passed over.
+        """Take weights under CTranslate2's names, not copies; those of other sides among them are passed over.
 
         Raises:
-            RuntimeError: a weight of the decoder is missing or has another shape.
+            RuntimeError: a weight is missing or has another shape.
         """
-        own = {torch_name(name): value for name, value in weights.items() if name.startswith(_SIDE)}
+        own = {torch_name(name): value for name, value in weights.items() if name.startswith(self.sides)}
         self.load_state_dict(own, assign=True)
+
+    def held(self, states: int) -> int:
+        """Bytes, about, that a gradient keeps of a clip with so many states: their keys and values, in float32."""
+        return 4 * 2 * self.shape.decoder_layers * self.shape.width * states
 
 
 class Layer(nn.Module):  # type: ignore[misc]
@@ -80,7 +93,7 @@ class Layer(nn.Module):  # type: ignore[misc]
         """(b, t, width) of hidden states (b, t, width)."""
         own, cross = self.self_attention, self.attention
         q, k, v = own.linear_0(own.layer_norm(hidden)).chunk(3, dim=-1)
-        hidden = hidden + own.linear_1(own.attend(q, k, v, None))
+        hidden = hidden + own.linear_1(own.attend(q, k, v, causal=True))
         q = cross.linear_0(cross.layer_norm(hidden))
         k, v = cross.linear_1(states).chunk(2, dim=-1)
         hidden = hidden + cross.linear_2(cross.attend(q, k, v, mask))
@@ -98,15 +111,16 @@ class Attention(nn.Module):  # type: ignore[misc]
         for k, times in enumerate(outputs):
             self.add_module(f"linear_{k}", nn.Linear(shape.width, times * shape.width))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """(b, t, width) from q (b, t, width) and k, v (b, s, width); without a mask each position sees those before.
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+        """(b, t, width) from q (b, t, width) and k, v (b, s, width).
 
         Args:
             mask: (b, 1, 1, s), added to the scores.
+            causal: each position sees those before it; there is no mask.
         """
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (b, heads, ., width / heads)
         added = None if mask is None else mask.to(q.dtype)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=added, is_causal=added is None)
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=added, is_causal=causal)
         return seen.transpose(1, 2).flatten(2)
 
 
@@ -126,11 +140,10 @@ class FeedForward(nn.Module):  # type: ignore[misc]
 
 
 def torch_name(name: str) -> str:
-    """CTranslate2's name of a decoder's weight as torch has it: decoder/layer_0/ffn/... -> layers.0.ffn...."""
-    if name == EMBEDDINGS:
-        return "embeddings.weight"
-    if name.endswith("encodings"):
-        return "position_encodings.weight"
-    dotted = name.removeprefix(_SIDE).replace("/", ".").replace("layer_norm.gamma", "layer_norm.weight")
-    dotted = dotted.replace("layer_norm.beta", "layer_norm.bias")
-    return f"layers.{dotted.removeprefix('layer_')}" if dotted[6:7].isdigit() else dotted
+    """CTranslate2's name of a weight as torch has it: decoder/layer_0/ffn/... -> layers.0.ffn....
+
+    Those of the encoder are under `encoder`: encoder/layer_0/... -> encoder.layers.0....
+    """
+    dotted = re.sub(r"\blayer_(?=[0-9])", "layers.", name.removeprefix("decoder/").replace("/", "."))
+    inner, _, end = dotted.rpartition(".")
+    return f"{inner}.{_ENDS.get(end, end)}"

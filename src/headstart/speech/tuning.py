@@ -1,4 +1,4 @@
-"""Moving a recogniser's decoder on frozen encoder states, read after every epoch on other clips.
+"""Moving a recogniser on clips, or its decoder on frozen encoder states, read after every epoch on other clips.
 
 What was learned (see `moves`) is read at several blends with the source's weights, w_source + blend (w - w_source)
 (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). A kill resumes from the last checkpoint, a loss that is no number
@@ -8,7 +8,6 @@ goes back to the last good state with a lower rate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,52 +22,19 @@ from headstart.adapt.optimiser import Optimiser
 from headstart.adapt.standing import SNAPSHOT, Track
 from headstart.errors import EngineError
 from headstart.progress import Progress
-from headstart.speech.checkpoint import Checkpoint, Weights
+from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.examples import Examples
 from headstart.speech.losses import Losses
-from headstart.speech.moves import Moves
 from headstart.speech.pace import Pace
 from headstart.speech.recipe import Recipe
 from headstart.speech.torch_decoder import TorchDecoder
+from headstart.speech.torch_encoder import TorchRecogniser
+from headstart.speech.tuned import Point, Tuned
 
 Rows = NDArray[np.int64]
 BLENDS = (0.5, 1.0)
+KNOWN, SURE = 2, 8  # steps that tell how long others take: at an epoch's end, and within one, whose batches differ
 STAMPED = 0.5  # share of the clips that are learned between timestamps, which long recordings are cut by
-
-
-@dataclass(frozen=True)
-class Point:
-    """A place on the way of a training: after `epoch` epochs, `blend` of the way from the source."""
-
-    epoch: int
-    blend: float
-
-
-@dataclass(frozen=True, eq=False)
-class Tuned:
-    """What a training gave.
-
-    Attributes:
-        source: the checkpoint it started from.
-        moves: what of it trained.
-        ends: the parameters that trained, after each epoch that was asked for and reached: see `Moves.deltas`.
-        losses: of the clips that were only read, a token, at each point; (0, 0) is the source.
-        notes: what went wrong on the way, and what was done.
-        finished: False where a deadline ended it.
-    """
-
-    source: Checkpoint
-    moves: Moves
-    ends: dict[int, Weights]
-    losses: dict[Point, float]
-    notes: tuple[str, ...] = ()
-    finished: bool = True
-
-    def weights(self, point: Point) -> Weights:
-        """Of the decoder that moved, float32, under CTranslate2's names."""
-        own, blend = self.source.weights, np.float32(point.blend)
-        moved = self.moves.deltas(own, self.ends[point.epoch])
-        return {name: own[name].astype(np.float32) + blend * delta for name, delta in moved.items()}
 
 
 def tune(
@@ -81,7 +47,8 @@ def tune(
         held: examples that are only read, after every epoch; none where there are none.
         until: the epoch to stop after, of those that the recipe has; None for the last, with the ends of every one.
         shelf: where the training is kept between runs.
-        deadline: `time.perf_counter()`; no epoch is begun that would not be learned and read by then.
+        deadline: `time.perf_counter()`; once it is clear that the last epoch would not be learned and read by then, no
+            more is done.
 
     Raises:
         MissingLayerError: torch, accelerate or peft is not installed.
@@ -105,7 +72,8 @@ class _Training:
     ) -> None:  # fmt: skip
         self._train, self._held, self._settings, self._moves = train, held, recipe.settings, recipe.moves
         device = Device(recipe.settings.bf16)
-        self._checkpoint, self._decoder = checkpoint, TorchDecoder(checkpoint)
+        self._checkpoint = checkpoint
+        self._decoder = (TorchRecogniser if recipe.moves.encoder else TorchDecoder)(checkpoint)
         self._moves.begin(self._decoder)
         self._decoder.to(device.torch)
         self._optimiser = Optimiser(self._decoder, _depths(self._decoder), recipe.settings)
@@ -125,27 +93,42 @@ class _Training:
         if fields is not None:
             self._lost.bytes, self._pace.reading = int(fields["bytes"]), fields["reading_ms"] / 1000
         bar.advance(self._standing.step * self._settings.batch, cached=True)
-        finished = not self._pace.late(0) or self._standing.step >= wanted[-1] * self._batches.per_epoch
+        finished = not self._left or not self._late(KNOWN)
         if finished and not self._standing.scores and not self._read([Point(0, 0.0)]):
             raise EngineError("the loss of the recogniser as it is is not a number: its weights are out of range")
         self._keep()
-        while finished and self._standing.step < wanted[-1] * self._batches.per_epoch:
+        while finished and self._left:
             finished = self._epoch(bar)
         ends: dict[int, dict[str, NDArray[np.float32]]] = {}
         for key, value in self._ends.items():
             epoch, _, name = key.partition("/")
             ends.setdefault(int(epoch), {})[name] = value.float().cpu().numpy()
         notes = tuple(self._standing.notes)
-        return Tuned(self._checkpoint, self._moves, dict(ends), self._losses, notes, finished)
+        missing = 0.0 if finished or self._pace.steps < KNOWN else self._beyond
+        return Tuned(self._checkpoint, self._moves, dict(ends), self._losses, notes, finished, missing)
+
+    @property
+    def _left(self) -> int:
+        """Steps from where the training stands to the last epoch that is wanted."""
+        return max(self._wanted[-1] * self._batches.per_epoch - self._standing.step, 0)
+
+    @property
+    def _beyond(self) -> float:
+        """Seconds from the deadline to the end of what is left, with a reading an epoch, about."""
+        return self._pace.beyond(self._left, -(-self._left // self._batches.per_epoch))
+
+    def _late(self, known: int) -> bool:
+        """True where what is left would not end before the deadline; until `known` steps were made, one more step."""
+        return (self._beyond if self._pace.steps >= known else self._pace.beyond(1, 1)) > 0
 
     def _epoch(self, bar: Any) -> bool:
         """The rest of the epoch in which the training stands; False where the deadline ended it."""
         epoch, first = divmod(self._standing.step, self._batches.per_epoch)
         total = self._batches.per_epoch * self._settings.epochs
-        if self._pace.late(self._batches.per_epoch - first):
+        if self._late(KNOWN):
             return False
         for number, batch in enumerate(self._batches.epoch(epoch)[first:], first):
-            if self._pace.late(1):
+            if self._late(SURE):
                 self._keep()  # what was learned of the epoch, for a run with more time
                 return False
             stamped = self._batches.variation(epoch, number).random(len(batch)) < STAMPED
@@ -161,7 +144,8 @@ class _Training:
                 self._keep()
         if self._read([Point(epoch + 1, blend) for blend in BLENDS]):
             if epoch + 1 in self._wanted:
-                self._ends |= {f"{epoch + 1}/{n}": p.detach().clone() for n, p in self._optimiser.parameters.items()}
+                own = self._optimiser.parameters.items()
+                self._ends |= {f"{epoch + 1}/{n}": p.detach().to("cpu", copy=True) for n, p in own}
             self._keep()
         else:
             self._track.go_back(f"epoch {epoch + 1}, on the clips that are only read")
@@ -205,10 +189,3 @@ class _Training:
 def _depths(decoder: TorchDecoder) -> dict[str, int]:
     """Parameter -> 0: one rate for all of them."""
     return {name: 0 for name, p in decoder.named_parameters() if p.requires_grad}
-
-
-def least(losses: Sequence[dict[Point, float]]) -> Point:
-    """The point with the least mean loss over several trainings, of those that all reached; never the source."""
-    shared = set(losses[0]).intersection(*losses[1:])
-    ordered = sorted((point for point in shared if point.epoch), key=lambda point: (point.epoch, point.blend))
-    return min(ordered, key=lambda point: sum(one[point] for one in losses))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from headstart import paths
 from headstart.adapt import activations
-from headstart.errors import OptionError
+from headstart.errors import OptionError, StorageError
 from headstart.features import spaces
 from headstart.sources import exported
 from headstart.workflow import trainings
@@ -70,13 +72,19 @@ def clear(names: Sequence[str] = ()) -> Cleared:
 
     Raises:
         OptionError: something has neither a kind's nor a line's name.
+        StorageError: what is to go lies in a folder that this user may not write.
     """
     lines = kept()
     known = {*KINDS, *(line.name for line in lines)}
     unknown = [name for name in names if name not in known]
     if unknown:
         there = ", ".join(line.name for line in lines if line.name not in KINDS) or "nothing"
-        raise OptionError(f"nothing is kept as {unknown[0]!r}: give {', '.join(KINDS)}, or a name ({there} is there)")
+        raise OptionError(f"nothing is kept as {unknown[0]!r}: give {', '.join(KINDS)}, or a name (of {there})")
+    for kind in sorted({line.kind for line in lines if line.name in names or line.kind in (names or BOUNDED)}):
+        if not os.access(paths.home() / kind, os.W_OK):
+            raise StorageError(
+                f"{paths.home() / kind} cannot be written, so nothing was cleared: its owner can clear it"
+            )
     freed: dict[str, int] = {}
     in_use: list[str] = []
     for kind in KINDS:

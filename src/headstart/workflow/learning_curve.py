@@ -17,7 +17,7 @@ from headstart.model.temporary import TemporaryFolder
 from headstart.plan.candidates import baselines, frozen
 from headstart.plan.crossfit import Problem
 from headstart.plan.curve import Closed, Draw, Learner, Moving, Traced, draw, trace
-from headstart.plan.failure import reason_of
+from headstart.plan.failure import left_out
 from headstart.plan.parallel import import_learners
 from headstart.plan.strategies import asked_for, tunable
 from headstart.plan.tuned import FROM_SCRATCH
@@ -94,7 +94,7 @@ def _traced(
         except Exception as error:
             if not isinstance(learner, Moving):
                 raise
-            notes.append(f"{learner.name} was left out: {reason_of(error)}")
+            notes.append(f"{learner.name} was {left_out(error)}")
             progress.say(notes[-1])
     return traced, notes
 

@@ -1,8 +1,8 @@
-"""`headstart fit --task transcribe`: does a recogniser hear this speech better when its decoder is moved on it?
+"""`headstart fit --task transcribe`: does a recogniser hear this speech better when it is moved on it?
 
-The untouched recogniser is the baseline, and is saved first. Then it is tuned in folds: a fold's clips are heard by a
-decoder that learned from the others, read off where the trainings of the other folds are best. Where the paired
-interval of the gain clears zero, one more training on everything ships; else nothing moves.
+The untouched recogniser is the baseline, and is saved first. Then it is tuned in folds: a fold's clips are heard by one
+that learned from the others, read off where the trainings of the other folds are best. Where the paired interval of
+the gain clears zero, one more training on everything ships; else nothing moves.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from headstart.data.transcripts import Transcripts, read_transcripts
 from headstart.errors import DataError, HeadstartError
 from headstart.evidence.word_errors import Errors, count_errors
 from headstart.optional import require
+from headstart.plan.failure import reason_of
 from headstart.progress import SILENT, Progress
 from headstart.speech.checkpoint import Checkpoint
-from headstart.speech.examples import Examples
+from headstart.speech.examples import Clips, Examples
 from headstart.speech.opening import open_checkpoint
 from headstart.speech.recogniser import Recogniser
-from headstart.speech.states import States
+from headstart.speech.spectrograms import Spectrograms
+from headstart.speech.states import Picked, States
 from headstart.workflow.clock import Clock
 from headstart.workflow.result import FitResult
-from headstart.workflow.transcription_folds import crossfit, fit_all, why_not
+from headstart.workflow.transcription_folds import crossfit, fit_all, hearing_seconds, why_not
 from headstart.workflow.transcription_options import TranscriptionOptions
 from headstart.workflow.transcription_report import Heard, build_report
 from headstart.workflow.transcription_shipping import Shipping
@@ -62,13 +64,24 @@ class Task:
     beam: int = BEAM
     notes: list[str] = field(default_factory=list)
 
-    def transcribed(self, checkpoint: Checkpoint, rows: NDArray[np.int64]) -> list[str]:
-        """What a recogniser hears in the clips at positions `rows` of `spoken`."""
-        recogniser = Recogniser(checkpoint)
-        given = (self.states[int(self.kept[i])] for i in rows)
+    def clips(self, encoder: bool) -> Clips:
+        """The encoder's states of the clips of `spoken`; where the encoder moves, their spectrograms."""
+        picked = Picked(self.states, self.kept)
+        if not encoder:
+            return picked
+        return Spectrograms(self.spoken.paths, picked.names, picked.seconds, self.checkpoint.dimensions.bands)
+
+    def transcribed(self, checkpoint: Checkpoint, rows: NDArray[np.int64], *, encoder: bool = False) -> list[str]:
+        """What a recogniser hears in the clips at positions `rows` of `spoken`.
+
+        Args:
+            encoder: its encoder is another than that of the source, whose states are at hand.
+        """
+        recogniser, clips = Recogniser(checkpoint), self.clips(encoder)
+        hear = recogniser.from_features if encoder else recogniser.from_states
         with self.progress.bar("hear", self.checkpoint.name, len(rows), "clips") as bar:
             texts = []
-            for heard in recogniser.from_states(given, self.language, beam=self.beam):
+            for heard in hear((clips[int(i)] for i in rows), self.language, beam=self.beam):
                 texts.append(heard.text)
                 bar.advance()
         return texts
@@ -122,14 +135,16 @@ def transcribe(
 
 def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, recipe: Recipe | None) -> FitResult:
     """Tune in folds; where that pays, on everything."""
-    from headstart.speech.recipe import RECIPES
+    from headstart.speech.recipe import RECIPES, USUAL
 
-    recipe = recipe or RECIPES[task.options.strategy]
+    recipe = recipe or RECIPES[task.options.strategy or USUAL]
     strategy = recipe.moves.name
     everything = np.arange(len(task.spoken))
     started = time.perf_counter()
-    deadline = None if task.options.budget is None else clock.start + task.options.budget - clock.stages["save"]
-    hear = None if deadline is None else deadline - heard[0].seconds  # the folds' clips are heard once, as these were
+    deadline = hear = None
+    if task.options.budget is not None:
+        deadline = clock.start + task.options.budget - clock.stages["save"]
+        hear = deadline - hearing_seconds(task, recipe, heard[0].seconds)  # of the folds' clips, once
     late = "no time to tune in all folds: the untouched recogniser stays; raise --budget, and it goes on"
     found = _tried(task, lambda: crossfit(task, recipe, hear), late)
     clock.lap("tune")
@@ -154,8 +169,8 @@ def _tried(task: Task, train: Callable[[], _T | None], late: str) -> _T | None:
     try:
         with short_memory_told():
             found = train()
-    except (HeadstartError, OSError) as error:
-        task.notes.append(f"tuning failed, so the untouched recogniser stays: {error}")
+    except Exception as error:
+        task.notes.append(f"tuning failed, so the untouched recogniser stays: {reason_of(error)}")
         return None
     if found is None:
         task.notes.append(late)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,18 +19,21 @@ from headstart.optional import has, install_line
 from headstart.paths import trainings_dir
 from headstart.speech.checkpoint import Checkpoint, Weights
 from headstart.speech.examples import Examples
+from headstart.speech.spectrograms import HeardExamples
 from headstart.tasks import Target
+from headstart.workflow.time_left import TimeLeft
 from headstart.workflow.trainings import make_room
 
 if TYPE_CHECKING:
     from headstart.speech.recipe import Recipe
-    from headstart.speech.tuning import Point, Tuned
+    from headstart.speech.tuned import Point, Tuned
     from headstart.workflow.transcription import Task
 
 Rows = NDArray[np.int64]
 FOLDS = 3
 _VERSION = 5  # raise it when a training would be kept otherwise
 FEWEST = 12  # clips, below which no fold could learn anything
+_TIMED = 4  # clips that tell how long hearing takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class Crossfitted:
     """What the folds gave.
 
     Attributes:
-        texts: n, each heard by a decoder that did not learn from its clip.
+        texts: n, each heard by a recogniser that did not learn from its clip.
         points: where each fold's training was read off: at the point with the least loss over the other folds.
         shared: the point that has the least loss over all of them, for the training on everything.
     """
@@ -60,16 +64,30 @@ def why_not(task: Task) -> str:
     return ""
 
 
+def hearing_seconds(task: Task, recipe: Recipe, known: float) -> float:
+    """How long it takes to hear every clip once: as `known` where the encoder's states are at hand."""
+    if not recipe.moves.encoder:
+        return known
+    few = np.arange(min(_TIMED, len(task.spoken)))
+    started = time.perf_counter()
+    task.transcribed(task.checkpoint, few, encoder=True)
+    return (time.perf_counter() - started) * len(task.spoken) / len(few)
+
+
 def crossfit(task: Task, recipe: Recipe, deadline: float | None) -> Crossfitted | None:
-    """Tune in folds of clips of all lengths, or of whole groups; None where the time did not suffice."""
-    from headstart.speech.tuning import least
+    """Tune in folds of clips of all lengths, or of whole groups; None where the time does not suffice.
+
+    Each fold has an equal share of the time that is left, and so has the training on everything that may follow.
+    """
+    from headstart.speech.tuned import least
 
     target = _lengths(task)
     make_room({_folder(task)})
-    texts, points, trained = [""] * len(target), [], []
+    texts, points, trained, anew = [""] * len(target), [], [], recipe.moves.encoder
     split = folds(target, groups=task.spoken.groups, k=FOLDS, seed=task.options.seed)
     for number, fold in enumerate(split, 1):
-        found = _tuned(task, recipe, fold.train, fold.test, deadline, f"fold {number} of {len(split)}")
+        time_left = None if deadline is None else TimeLeft(deadline, len(split) - number + 2)
+        found = _tuned(task, recipe, fold.train, fold.test, time_left, f"fold {number} of {len(split)}")
         if found is None:
             return None
         trained.append(found)
@@ -77,7 +95,7 @@ def crossfit(task: Task, recipe: Recipe, deadline: float | None) -> Crossfitted 
     for k, (fold, found) in enumerate(zip(split, trained, strict=True)):
         points.append(least([*losses[:k], *losses[k + 1 :]]))
         recogniser = moved(task.checkpoint, found.weights(points[-1]))
-        for i, text in zip(fold.test, task.transcribed(recogniser, fold.test), strict=True):
+        for i, text in zip(fold.test, task.transcribed(recogniser, fold.test, encoder=anew), strict=True):
             texts[i] = text
     return Crossfitted(texts, tuple(points), least(losses))
 
@@ -85,41 +103,33 @@ def crossfit(task: Task, recipe: Recipe, deadline: float | None) -> Crossfitted 
 def fit_all(task: Task, recipe: Recipe, found: Crossfitted, deadline: float | None) -> Checkpoint | None:
     """Tune on every clip, to the point that the folds agree on; None where the time did not suffice."""
     rows, none = np.arange(len(task.spoken)), np.zeros(0, np.int64)
-    last = _tuned(task, recipe, rows, none, deadline, "all clips", found.shared.epoch)
+    time_left = None if deadline is None else TimeLeft(deadline)
+    last = _tuned(task, recipe, rows, none, time_left, "all clips", found.shared.epoch)
     return None if last is None else moved(task.checkpoint, last.weights(found.shared))
 
 
 def _tuned(
-    task: Task, recipe: Recipe, train: Rows, held: Rows, deadline: float | None, detail: str, until: int | None = None
+    task: Task, recipe: Recipe, train: Rows, held: Rows, left: TimeLeft | None, detail: str, until: int | None = None
 ) -> Tuned | None:
     """One training; None where the time did not suffice. What went wrong on the way is noted."""
     from headstart.speech.tuning import tune
 
-    examples = Examples(task.checkpoint, _Picked(task), task.spoken.texts, task.language)
+    kind = HeardExamples if recipe.moves.encoder else Examples
+    examples = kind(task.checkpoint, task.clips(recipe.moves.encoder), task.spoken.texts, task.language)
     shelf = _shelf(task, recipe, examples, train, held, until)
     found = tune(
         task.checkpoint, examples, train, held, recipe, shelf, seed=task.options.seed, progress=task.progress,
-        until=until, deadline=deadline, detail=detail,
+        until=until, deadline=None if left is None else left.share(), detail=detail,
     )  # fmt: skip
-    task.notes += [f"{detail}: {note}" for note in found.notes]
+    notes = found.notes if found.finished or left is None else (*found.notes, left.note(found.missing))
+    task.notes += [f"{detail}: {note}" for note in notes]
     return found if found.finished else None
 
 
-def moved(checkpoint: Checkpoint, decoder: Weights) -> Checkpoint:
-    """The recogniser with some weights of its decoder replaced, in the types that it has."""
+def moved(checkpoint: Checkpoint, weights: Weights) -> Checkpoint:
+    """The recogniser with some of its weights replaced, in the types that it has."""
     own = checkpoint.weights
-    return checkpoint.with_weights({**own, **{name: w.astype(own[name].dtype) for name, w in decoder.items()}})
-
-
-class _Picked:
-    """The states of the clips that are used."""
-
-    def __init__(self, task: Task) -> None:
-        self._states, self._kept = task.states, task.kept
-        self.seconds = task.states.seconds[task.kept]
-
-    def __getitem__(self, i: int) -> NDArray[np.float32]:
-        return self._states[int(self._kept[i])]
+    return checkpoint.with_weights({**own, **{name: w.astype(own[name].dtype) for name, w in weights.items()}})
 
 
 def _lengths(task: Task) -> Target:

@@ -14,7 +14,7 @@ from headstart.evidence.intervals import Interval
 from headstart.evidence.word_errors import Errors, changed_words
 
 if TYPE_CHECKING:
-    from headstart.speech.tuning import Point
+    from headstart.speech.tuned import Point
     from headstart.workflow.transcription import Task
 
 _UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
