@@ -207,7 +207,7 @@ def test_a_candidate_that_is_skipped_counts_all_its_fits():
     race.progress, race.deadline = watched, _ = Watched(), time.perf_counter() - 1
     race.run([frozen(view, head) for head in ("ridge", "means", "knn")])
     assert len(race.skipped) == 2
-    assert watched.steps[-2:] == [5, 5]
+    assert watched.steps.count(5) == 2
     assert sum(watched.steps) == watched.total == 15
 
 
