@@ -35,8 +35,8 @@ Array = NDArray[np.float64]
 GAP_FLOOR = 1e-9
 # What of `shrink` is rounding, in eps, where nothing cancels: squared errors move by less than 1e-6 of themselves.
 DUAL_TOLERANCE = 10.0
-# Multiply-adds of large groups' own blocks of the hat matrix, over all penalties, above which every _STRIDE-th penalty is
-# looked at first, and then those around the best of them.
+# Multiply-adds of large groups' own blocks of the hat matrix, over all penalties, above which every _STRIDE-th penalty
+# is looked at first, and then those around the best of them.
 MANY_PRODUCTS = 2e9
 _STRIDE = 4
 
