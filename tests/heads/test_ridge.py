@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from headstart.heads import loo
 from headstart.heads.eigenbasis import factorise, floor_weights
 from headstart.heads.loo import RidgePath, leave_out
 from headstart.heads.moments import mean_eigenvalue
@@ -78,6 +79,24 @@ def test_few_large_groups(n, d):
         expected, _ = brute_force(x, target, np.ones(n), groups, relative)
         loo = Ridge((relative,)).fit(x, target, groups=groups).loo_scores
         np.testing.assert_allclose(loo, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("d", [12, 90])
+@pytest.mark.parametrize("noise", [0.01, 3.0])
+def test_much_work_for_large_groups_is_done_at_the_penalties_around_the_best(monkeypatch, d, noise):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(60, d)) * rng.uniform(0.1, 3, d)
+    y = x[:, :3] @ rng.normal(size=(3, 2)) + noise * rng.normal(size=(60, 2))
+    groups = np.arange(60) // 20
+    path = RidgePath.on(factorise(x, np.ones(60)), y)
+    penalties = np.asarray(PENALTIES) * path.basis.mean
+    everywhere = leave_out(path, penalties, groups)
+    monkeypatch.setattr(loo, "MANY_PRODUCTS", 0)
+    some = leave_out(path, penalties, groups)
+    looked = np.isfinite(some.errors)
+    assert some.best == everywhere.best
+    assert 14 <= looked.sum() <= 17
+    np.testing.assert_allclose(some.errors[looked], everywhere.errors[looked], rtol=1e-10)
 
 
 @pytest.mark.parametrize("d", [5, 80])

@@ -94,7 +94,7 @@ def test_bases_give_way_to_a_candidate_that_needs_the_memory(monkeypatch):
     race.run([frozen(view, "ridge"), frozen(view, "means"), frozen(view, "logistic")])
     assert len(race.scored) == 3
     assert race.skipped == []
-    assert race.bases.most_bytes == 10_000
+    assert race.bases.most_bytes == 0  # that of the neediest of those that run together
     made = race.bases.basis(view, 0, view.matrix(race.problem.folds[0].train), np.ones(96), exact=False)
     assert made.vectors.dtype == np.float64  # a new one: none is kept
 
@@ -231,7 +231,7 @@ def test_a_candidate_that_is_skipped_counts_all_its_fits():
     race.progress, race.deadline = watched, _ = Watched(), time.perf_counter() - 1
     race.run([frozen(view, head) for head in ("ridge", "means", "knn")])
     assert len(race.skipped) == 2
-    assert watched.steps[-2:] == [5, 5]
+    assert watched.steps.count(5) == 2
     assert sum(watched.steps) == watched.total == 15
 
 

@@ -11,7 +11,7 @@ from headstart import registry
 from headstart.data.dataset import Modality
 from headstart.errors import OptionError
 from headstart.heads.base import BlockHead, Head
-from headstart.plan.crossfit import Fitted, OutOfFold, Problem, crossfit, fit_all, score_bytes
+from headstart.plan.crossfit import CrossFit, Fitted, OutOfFold, Problem, crossfit, fit_all, score_bytes
 from headstart.plan.views import NO_SOURCE, View
 from headstart.tasks import Task
 
@@ -153,6 +153,10 @@ class Frozen:
         if self.head_name == KERNEL_HEAD:  # items in float32; kernel, eigenvectors and their workspace
             return scores + 3 * copy + 32 * n**2
         return scores + copy + 32 * min(n, d) ** 2  # Gram matrix, eigenvectors and their workspace, float64
+
+    def fits(self, problem: Problem) -> CrossFit:
+        """Its fits, none of them begun."""
+        return CrossFit(self.view, self.head, problem)
 
     def crossfit(self, problem: Problem) -> OutOfFold:
         return crossfit(self.view, self.head, problem)

@@ -19,7 +19,7 @@ from headstart.heads.eigen_head import EigenHead
 from headstart.heads.eigenbasis import Eigenbasis, floor_weights
 from headstart.heads.rows import check_training
 from headstart.plan.bases import Bases
-from headstart.plan.parallel import each
+from headstart.plan.parallel import each, side_by_side
 from headstart.plan.views import FittedView, View
 from headstart.tasks import Target
 
@@ -36,7 +36,6 @@ class Problem:
         folds: the splits; time-ordered ones leave the earliest items untested.
         groups: (n,) codes or None.
         weights: (n,) with which every class counts the same; None where every item does.
-        told: called with the number of folds that a cross-fit has finished since; 0 while one takes long.
         bases: where heads leave what they factorised to others, fold by fold; None where each head is alone.
     """
 
@@ -45,7 +44,6 @@ class Problem:
     groups: NDArray[np.int64] | None
     weights: NDArray[np.float64] | None
     seed: int
-    told: Callable[[int], None] | None = None
     bases: Bases | None = None
 
     @property
@@ -73,7 +71,7 @@ class OutOfFold:
     Attributes:
         scores: (n, C) uncalibrated; rows that no fold tests are zero.
         probabilities: (n, C) calibrated on training items only (regression: the prediction).
-        seconds: wall time of all folds.
+        seconds: wall time of all folds, side by side where they are.
         calibration: of a fit on everything, where only the folds can tell it; None where exact leave-one-out scores do.
         reading: of a candidate that moves weights: where the folds together read it off.
         notes: what the user should know of its trainings.
@@ -96,37 +94,66 @@ class Fitted:
     calibration: Calibration
 
 
-def crossfit(view: View, head: Head, problem: Problem) -> OutOfFold:
-    """Fit on each fold's training items, calibrate on their leave-one-out scores, predict its test items.
+@dataclass(eq=False)
+class CrossFit:
+    """A head's fits on a view, one a fold, to be run in any order, side by side with those of others.
 
-    A head without closed-form leave-one-out scores (boosted trees) is calibrated, for each fold, on the out-of-fold
-    scores of the other folds: one scalar, and never the labels of the fold it is applied to.
+    Each fold's fit is calibrated on the leave-one-out scores of its training items, and predicts its test items. A head
+    without closed-form leave-one-out scores (boosted trees) is calibrated, for each fold, on the out-of-fold scores of
+    the other folds: one scalar, and never the labels of the fold it is applied to.
     """
-    start = time.perf_counter()
-    n, task = len(problem.target), problem.target.task
-    scores = np.zeros((n, problem.target.n_outputs))
-    probabilities = np.zeros_like(scores)
-    if problem.bases is not None and isinstance(head, EigenHead) and head.exact:
-        problem.bases.reserve(view, problem.folds)
 
-    def one(k: int) -> Calibration | None:
-        fold = problem.folds[k]
-        fitted_view = view.fit(fold.train)
-        basis_of = None if problem.bases is None else partial(problem.bases.basis, view, k)
-        fitted = _fit(head, fitted_view, fold.train, problem, basis_of)
-        scores[fold.test] = fitted.scores(fitted_view.matrix(fold.test))
-        if fitted.loo_scores is None:
-            return None
-        return Calibration.fit(task, fitted.loo_scores, problem.target.take(fold.train), problem.weights_of(fold.train))
+    view: View
+    head: Head
+    problem: Problem
 
-    own_calibrations = each(one, range(len(problem.folds)), problem.told, beside=not _large(view, problem))
-    for fold, own in zip(problem.folds, own_calibrations, strict=True):
-        others = np.setdiff1d(problem.tested(), fold.test)
-        calibration = own or calibrated(problem.target, scores, others, problem.weights)
-        probabilities[fold.test] = calibration.probabilities(scores[fold.test])
-    lacking = any(own is None for own in own_calibrations)
-    whole = calibrated(problem.target, scores, problem.tested(), problem.weights) if lacking else None
-    return OutOfFold(scores, probabilities, time.perf_counter() - start, whole)
+    def __post_init__(self) -> None:
+        self._scores = np.zeros((len(self.problem.target), self.problem.target.n_outputs))
+        self._calibrations: list[Calibration | None] = [None] * len(self.problem.folds)
+        self._seconds = [0.0] * len(self.problem.folds)
+
+    @property
+    def beside(self) -> bool:
+        """False where folds are to be fitted one after another on all cores: memory then holds one copy of them."""
+        return not _large(self.view, self.problem)
+
+    def reserve(self) -> None:
+        """Have what the folds factorise kept for other heads, if there is room."""
+        if self.problem.bases is not None and isinstance(self.head, EigenHead) and self.head.exact:
+            self.problem.bases.reserve(self.view, self.problem.folds)
+
+    def fit(self, fold: int) -> None:
+        """Fit on the training items of one fold, predict its test items."""
+        start = time.perf_counter()
+        train, test = self.problem.folds[fold].train, self.problem.folds[fold].test
+        view, bases = self.view.fit(train), self.problem.bases
+        basis_of = None if bases is None else partial(bases.basis, self.view, fold)
+        fitted = _fit(self.head, view, train, self.problem, basis_of)
+        self._scores[test] = fitted.scores(view.matrix(test))
+        if fitted.loo_scores is not None:
+            target, weights = self.problem.target.take(train), self.problem.weights_of(train)
+            self._calibrations[fold] = Calibration.fit(target.task, fitted.loo_scores, target, weights)
+        self._seconds[fold] = time.perf_counter() - start
+
+    def finish(self) -> OutOfFold:
+        """What the fits of all folds said together."""
+        target, tested, weights = self.problem.target, self.problem.tested(), self.problem.weights
+        probabilities = np.zeros_like(self._scores)
+        for fold, own in zip(self.problem.folds, self._calibrations, strict=True):
+            calibration = own or calibrated(target, self._scores, np.setdiff1d(tested, fold.test), weights)
+            probabilities[fold.test] = calibration.probabilities(self._scores[fold.test])
+        lacking = any(own is None for own in self._calibrations)
+        whole = calibrated(target, self._scores, tested, weights) if lacking else None
+        seconds = sum(self._seconds) / (min(side_by_side(), len(self._seconds)) if self.beside else 1)
+        return OutOfFold(self._scores, probabilities, seconds, whole)
+
+
+def crossfit(view: View, head: Head, problem: Problem) -> OutOfFold:
+    """All fits of one head on one view, side by side where memory allows."""
+    run = CrossFit(view, head, problem)
+    run.reserve()
+    each(run.fit, range(len(problem.folds)), beside=run.beside)
+    return run.finish()
 
 
 def calibrated(

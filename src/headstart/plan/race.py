@@ -6,8 +6,9 @@ Every candidate is scored on the same folds. What would not fit the time left is
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from headstart import registry
 from headstart.plan.bases import Bases
@@ -21,8 +22,8 @@ from headstart.plan.candidates import (
     baselines,
     frozen,
 )
-from headstart.plan.crossfit import Problem
-from headstart.plan.parallel import import_learners
+from headstart.plan.crossfit import CrossFit, Problem
+from headstart.plan.parallel import each, import_learners
 from headstart.plan.scored import Scored
 from headstart.plan.views import FusedView, SourceView, View, layer_sets
 from headstart.progress import SILENT, Bar, Progress
@@ -56,30 +57,48 @@ class Race:
     spent: float = 0.0
     bases: Bases | None = None
 
-    def run(self, candidates: Iterable[Candidate]) -> list[Scored]:
-        """Cross-fit each candidate that fits the time left; the results, which are also kept."""
-        candidates = list(candidates)
+    def run(self, candidates: Sequence[Frozen]) -> list[Scored]:
+        """Cross-fit each candidate that fits the time left, side by side; the results, which are also kept."""
+        started: list[tuple[Frozen, CrossFit]] = []
         if not candidates:
             return []
-        results: list[Scored] = []
-        folds = len(self.problem.folds)
-        with self.progress.bar("score", candidates[0].label, len(candidates) * folds, "fits") as bar:
-            for candidate in candidates:
-                fits = _Fits(bar, folds)
-                # A side with nothing scored could not be compared: its first candidate always runs.
-                if (not results and not self._ran(candidate.transfer)) or self._fits(candidate):
-                    if self.bases is not None:
-                        self.bases.make_room(self.most_bytes - candidate.estimated_bytes(self.problem))
-                    shared = self.bases if candidate.transfer else None
-                    problem = replace(self.problem, told=fits.finished, bases=shared)
-                    results.append(Scored.of(candidate, candidate.crossfit(problem), self.problem))
-                    self.spent += candidate.estimated_seconds(self.problem) if candidate.transfer else 0.0
-                fits.finished(fits.left)  # of one that was skipped, or did not tell
+        if self.bases is not None:
+            sizes = [candidate.estimated_bytes(self.problem) for candidate in candidates]
+            self.bases.make_room(self.most_bytes - max((s for s in sizes if s <= self.most_bytes), default=0))
+        label = candidates[0].label if len(candidates) == 1 else f"{len(candidates)} candidates"
+        with self.progress.bar("score", label, len(candidates) * len(self.problem.folds), "fits") as bar:
+            runs = [(candidate, candidate.fits(self._shared(candidate))) for candidate in candidates]
+            for beside, some in groupby(runs, key=lambda one: one[1].beside):
+                each(_fit, self._start(some, started, bar), bar.advance, beside=beside)
+        results = [Scored.of(candidate, run.finish(), self.problem) for candidate, run in started]
         self.scored += results
         return results
 
-    def _ran(self, transfer: bool) -> bool:
-        return any(one.candidate.transfer == transfer for one in self.scored)
+    def _start(
+        self, runs: Iterable[tuple[Frozen, CrossFit]], started: list[tuple[Frozen, CrossFit]], bar: Bar
+    ) -> Iterator[tuple[CrossFit, int]]:
+        """The fits of what is worth starting when its turn comes; what is started is added to `started`."""
+        folds = len(self.problem.folds)
+        for candidate, run in runs:
+            # A side with nothing scored could not be compared: its first candidate always runs.
+            first = not any(one.transfer == candidate.transfer for one in self._known(started))
+            if not (first or self._fits(candidate)):
+                bar.advance(folds)
+                continue
+            if candidate.head_name == "boosted-trees":
+                import_learners()
+            run.reserve()
+            started.append((candidate, run))
+            self.spent += candidate.estimated_seconds(self.problem) if candidate.transfer else 0.0
+            yield from ((run, fold) for fold in range(folds))
+
+    def _shared(self, candidate: Frozen) -> Problem:
+        """The problem as a candidate's fits see it."""
+        return replace(self.problem, bases=self.bases) if candidate.transfer else self.problem
+
+    def _known(self, started: list[tuple[Frozen, CrossFit]]) -> list[Candidate]:
+        """What was scored, or will be."""
+        return [one.candidate for one in self.scored] + [candidate for candidate, _ in started]
 
     def _fits(self, candidate: Candidate) -> bool:
         """True if there is time and memory for it; what does not fit is said."""
@@ -101,16 +120,9 @@ class Race:
         return False
 
 
-@dataclass(eq=False)
-class _Fits:
-    """The fits of one candidate that a bar has yet to count."""
-
-    bar: Bar
-    left: int
-
-    def finished(self, fits: int) -> None:
-        self.left -= fits
-        self.bar.advance(fits)
+def _fit(job: tuple[CrossFit, int]) -> None:
+    run, fold = job
+    run.fit(fold)
 
 
 def run_all(
@@ -128,37 +140,40 @@ def run_all(
     """
     screening = SCREENING_HEAD if SCREENING_HEAD in heads else heads[0]
     race.bases = Bases.between(registry.get("headstart.heads", head) for head in heads)
-    transfer: list[Scored] = []
-    best: list[SourceView] = []
-    for view in sources:
-        sets = [view] if screening in BLOCK_HEADS else _layer_sets(view)
-        screened = race.run([frozen(layers, screening) for layers in sets])
-        best.append(_winner(screened, sets))
-        transfer += screened
-        if race.bases is not None:
-            race.bases.only([one for view in best for one in (view, _last(view))])
+    sets = [[view] if screening in BLOCK_HEADS else _layer_sets(view) for view in sources]
     opponents = baselines(plain, race.problem.target.task, race.problem.target.n_outputs)
-    if any(candidate.head_name == "boosted-trees" for candidate in opponents):
-        import_learners()
-    baseline = race.run(opponents)
-    rest = [head for head in heads if head != screening]
-    few = len(race.problem.target) <= KERNEL_FEW
-    for view, source in zip(best, sources, strict=True):
-        others = []
-        if KERNEL_HEAD in rest:
-            others += [frozen(layers, KERNEL_HEAD) for layers in (_layer_sets(source) if few else [view])]
-        others += [frozen(view, head) for head in rest if head not in (*BLOCK_HEADS, KERNEL_HEAD)]
-        if "logistic" in heads and view.detail != "last":
-            # What ridge makes of a layer set is not always what logistic regression does: the usual probe is tried too.
-            others.append(frozen(_last(view), "logistic"))
-        # These choose among the layers themselves.
-        others += [frozen(source, head) for head in rest if head in BLOCK_HEADS and len(source.taps) > 1]
-        transfer += race.run(others)
+    race.run([*(frozen(layers, screening) for some in sets for layers in some), *opponents])
+    best = [_winner(race.scored, some) for some in sets]
+    if race.bases is not None:
+        race.bases.only([one for view in best for one in (view, _last(view))])
+    pairs = zip(best, sources, strict=True)
+    race.run([one for view, source in pairs for one in _others(race, view, source, heads, screening)])
     race.bases = None
     if len(best) > 1:
         fused = FusedView(tuple(best))
-        transfer += race.run([frozen(fused, head) for head in dict.fromkeys((screening, KERNEL_HEAD)) if head in heads])
+        race.run([frozen(fused, head) for head in dict.fromkeys((screening, KERNEL_HEAD)) if head in heads])
+    transfer, baseline = [[one for one in race.scored if one.candidate.transfer == side] for side in (True, False)]
     return transfer, baseline
+
+
+def _others(race: Race, best: SourceView, source: SourceView, heads: Sequence[str], screening: str) -> list[Frozen]:
+    """The candidates of a source that follow the choice of its layers.
+
+    Args:
+        best: the layers that scored best with the head `screening`.
+        source: all of its layers.
+    """
+    rest = [head for head in heads if head != screening]
+    few = len(race.problem.target) <= KERNEL_FEW
+    others = []
+    if KERNEL_HEAD in rest:
+        others += [frozen(layers, KERNEL_HEAD) for layers in (_layer_sets(source) if few else [best])]
+    others += [frozen(best, head) for head in rest if head not in (*BLOCK_HEADS, KERNEL_HEAD)]
+    if "logistic" in heads and best.detail != "last":
+        # What ridge makes of a layer set is not always what logistic regression does: the usual probe is tried too.
+        others.append(frozen(_last(best), "logistic"))
+    # These choose among the layers themselves.
+    return others + [frozen(source, head) for head in rest if head in BLOCK_HEADS and len(source.taps) > 1]
 
 
 def _layer_sets(view: SourceView) -> list[SourceView]:
@@ -170,11 +185,12 @@ def _last(view: SourceView) -> SourceView:
     return SourceView(view.features, view.origin, layer_sets(view.origin.taps)["last"], "last")
 
 
-def _winner(screened: Sequence[Scored], sets: Sequence[SourceView]) -> SourceView:
+def _winner(scored: Sequence[Scored], sets: Sequence[SourceView]) -> SourceView:
     """The layer set that scored best; ties go to the smaller loss."""
-    if not screened:
-        return sets[0]
-    winner = max(screened, key=lambda one: (one.mean, -one.loss)).candidate
-    assert isinstance(winner, Frozen)
-    assert isinstance(winner.view, SourceView)
-    return winner.view
+    screened = [
+        (one.mean, -one.loss, -k)
+        for one in scored
+        for k, view in enumerate(sets)
+        if isinstance(one.candidate, Frozen) and one.candidate.view is view
+    ]
+    return sets[-max(screened)[2]] if screened else sets[0]

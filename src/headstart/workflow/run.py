@@ -8,7 +8,9 @@ from typing import Any
 from headstart.data.dataset import FILES
 from headstart.errors import OptionError
 from headstart.evidence.metrics import class_weights
+from headstart.plan.candidates import MOST_BOOSTED
 from headstart.plan.crossfit import Problem
+from headstart.plan.parallel import import_learners_meanwhile
 from headstart.plan.race import Race, run_all
 from headstart.plan.steps import Plan
 from headstart.plan.strategies import asked_for
@@ -61,6 +63,8 @@ def fit(data: Any, options: FitOptions | None = None, progress: Progress = SILEN
     for note in dataset.notes:
         progress.say(note)
     clock.lap("read")
+    if dataset.target.n_outputs <= MOST_BOOSTED:
+        import_learners_meanwhile()
     gathered = gather(dataset, options, progress, clock)
     problem = _problem(gathered, options)
     tuning = Tuning.of(gathered, problem, options, asked, progress)
