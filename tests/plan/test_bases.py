@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,20 @@ def test_the_second_head_learns_in_the_firsts_basis(factorised, d, balanced):
     assert len(factorised) == 4
     same(view, task, LOGISTIC)
     assert len(factorised) == 4
+
+
+@pytest.mark.parametrize("d", [8, 90])
+def test_the_items_are_let_go(factorised, d):
+    view, task = problem(d)
+    bases, train = Bases(), task.folds[0].train
+    bases.reserve(view, task.folds)
+    x, weights = view.given[train], np.ones(len(train))
+    held = weakref.ref(x)
+    bases.basis(view, 0, x, weights, exact=True)
+    del x
+    assert held() is None
+    bases.basis(view, 0, view.given[train], weights, exact=False)
+    assert len(factorised) == 1  # what was made of them was kept
 
 
 def test_who_needs_exact_vectors_makes_its_own(factorised):

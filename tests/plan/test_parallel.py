@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 
 import pytest
 from threadpoolctl import threadpool_info
@@ -82,6 +84,34 @@ def test_an_error_waits_for_what_runs(monkeypatch):
     with pytest.raises(ValueError, match="odd"):
         each(work, range(2))
     assert finished == [1]
+
+
+@pytest.mark.parametrize("most", [1, 2, None])
+def test_no_more_run_at_a_time_than_memory_has_room_for(monkeypatch, most):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    lock, running, seen = threading.Lock(), set(), []
+
+    def work(k):
+        with lock:
+            running.add(k)
+            seen.append(len(running))
+        time.sleep(0.02)
+        with lock:
+            running.remove(k)
+
+    each(work, range(8), most=most)
+    assert max(seen) == (most or 4)
+
+
+def test_trees_that_cannot_be_imported_meanwhile_are_no_noise(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    parallel.import_learners_meanwhile()
+    for thread in threading.enumerate():
+        if thread.name == "imports":
+            thread.join(20)
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError):
+        parallel.import_learners()
 
 
 def test_only_jobs_beside_others_are_held_to_one_thread():

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.errors import DataError, EngineError, OptionError
+from headstart.errors import DataError, EngineError, ItemError, OptionError
 from headstart.evidence.intervals import Interval
 
 pytest.importorskip("ctranslate2")
@@ -234,6 +234,19 @@ def test_a_training_that_fails_keeps_the_untouched(
     saved = read(result.path)
     assert saved.card.strategy == "untouched"
     assert note in saved.report["notes"]
+
+
+def test_a_clip_that_is_gone_when_hearing_is_timed_keeps_the_untouched(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise ItemError("the clip is gone")
+
+    monkeypatch.setattr(transcription, "hearing_seconds", gone)
+    options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=1000)
+    report = transcribe(calls, options, recipe=RECIPE).report
+    assert "tuning failed, so the untouched recogniser stays: the clip is gone" in report["notes"]
+    assert read(options.out).report["notes"] == report["notes"]
 
 
 def test_a_full_disk_keeps_the_recogniser_that_was_saved(

@@ -180,7 +180,7 @@ class Kernel:
         return FittedKernel(center, items, widths, weight, bias, settings)
 
     def _searched(self, path: Callable[[float], _Path]) -> tuple[_Path, float]:
-        """The bandwidth of the least error, and its path: from the middle one on, as long as the error falls."""
+        """A bandwidth of less error than its neighbours, and its path: outward from the middle one while that falls."""
         widths = self.bandwidths
         middle = (len(widths) - 1) // 2
         best, at = path(widths[middle]), middle

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from headstart.heads.base import Floats
-from headstart.heads.eigenbasis import Dual, Eigenbasis, factorise
+from headstart.heads.eigenbasis import Dual, Eigenbasis
 from headstart.heads.rows import chunks, group_rows, working_dtype
 
 Array = NDArray[np.float64]
@@ -54,15 +54,6 @@ class RidgePath:
     y: Array
     y_mean: Array
     signal: Array
-
-    @classmethod
-    def of(cls, x: Floats, y: Array, weights: Array, emphasis: Array | None = None) -> RidgePath:
-        """Factorise for x (n, d) under positive weights (n,): by d x d where d <= n, else by n x n.
-
-        Args:
-            emphasis: (d,) what the scaled columns are multiplied by, None for ones.
-        """
-        return cls.on(factorise(x, weights, emphasis), y)
 
     @classmethod
     def on(cls, basis: Eigenbasis, y: Array) -> RidgePath:
@@ -132,14 +123,15 @@ class LeftOut:
     @property
     def best(self) -> int:
         """The position of the least error; of equals the largest penalty's, where penalties ascend."""
-        return len(self.errors) - 1 - int(np.argmin(self.errors[::-1]))
+        return _least(self.errors)
 
 
 def leave_out(path: RidgePath, penalties: Array, groups: NDArray[np.int64] | None = None) -> LeftOut:
     """Squared errors of every penalty (L,), each item predicted without itself, or without its group.
 
-    A group of m items needs an m x m block of the hat matrix for each penalty. Where that is much work, not every
-    penalty is looked at: the error is smooth in the penalty's logarithm, so around the best of every fourth one.
+    A group of m items needs an m x m block of the hat matrix for each penalty, or a system of as many directions where
+    they are fewer. Where that is much work, not every penalty is looked at: the error is smooth in the penalty's
+    logarithm, so around the best of every fourth one.
     """
     shared = [] if groups is None else [g for g in group_rows(groups) if len(g) > 1]
     alone = np.ones(len(path.y), dtype=bool)
@@ -168,16 +160,22 @@ def _group_errors(path: RidgePath, penalties: Array, groups: list[NDArray[np.int
         errors[at] = sum(np.square(_group(path, penalties[at], group)).sum(axis=(1, 2)) for group in groups)
 
     rank = path.shrink(penalties[:1]).shape[0]
-    products = len(penalties) * sum(len(group) * min(len(group), rank) * max(len(group), rank) for group in groups)
+    sizes = [sorted((len(group), rank)) for group in groups]
+    products = len(penalties) * sum(small**2 * large for small, large in sizes)
     everything = np.arange(len(penalties))
     if products < MANY_PRODUCTS:
         look(everything)
         return errors
     look(everything[::_STRIDE])
-    best = LeftOut(others + errors, errors).best
+    best = _least(others + errors)
     around = everything[max(best - _STRIDE + 1, 0) : best + _STRIDE]
     look(around[around != best])
     return errors
+
+
+def _least(errors: Array) -> int:
+    """The position of the least of errors (L,), the last of equals."""
+    return len(errors) - 1 - int(np.argmin(errors[::-1]))
 
 
 def left_out_scores(

@@ -63,7 +63,8 @@ class Bases:
             return replace(kept, x=x)
         basis = factorise(x, weights)
         if exact and key[:2] in self._reserved and working_dtype(x) == np.float32:
-            self._kept[key] = replace(basis, x=x[:0], vectors=basis.vectors.astype(np.float32))
+            none = x[:0].copy()  # a view would hold the items
+            self._kept[key] = replace(basis, x=none, vectors=basis.vectors.astype(np.float32))
         return basis
 
     def only(self, views: Iterable[View]) -> None:

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import islice
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ def each(
     told: Callable[[int], None] | None = None,
     *,
     beside: bool = True,
+    most: int | None = None,
 ) -> list[_R]:
     """`work` of every job, in their order, on worker threads: the calling one is free to hear Ctrl-C.
 
@@ -37,10 +38,11 @@ def each(
         told: called here with the number of jobs that were finished since; with 0 when that takes long.
         beside: as many jobs at a time as there are cores, on one thread each; else one at a time, on all cores, or on
             what a job that itself runs beside others may use.
+        most: of jobs at a time, where memory bounds them before cores do.
     """
     from threadpoolctl import threadpool_limits
 
-    coming, workers = iter(jobs), side_by_side() if beside else 1
+    coming, workers = iter(jobs), min(side_by_side(), most or side_by_side()) if beside else 1
     futures: list[Future[_R]] = []
     # BLAS is limited for the whole process, OpenMP for each thread that asks.
     with threadpool_limits(1, user_api="blas") if beside else nullcontext():
@@ -77,7 +79,12 @@ def import_learners() -> None:
 
 def import_learners_meanwhile() -> None:
     """`import_learners` on a thread of its own, 1.2 s, while files are decoded and sources run: that is not Python."""
-    threading.Thread(target=import_learners, name="imports", daemon=True).start()
+
+    def work() -> None:
+        with suppress(Exception):  # who needs them imports them again, and hears of it
+            import_learners()
+
+    threading.Thread(target=work, name="imports", daemon=True).start()
 
 
 def _one_thread() -> None:

@@ -62,14 +62,18 @@ class Race:
         started: list[tuple[Frozen, CrossFit]] = []
         if not candidates:
             return []
+        folds = len(self.problem.folds)
+        sizes = [candidate.estimated_bytes(self.problem) for candidate in candidates]
+        largest = max((size for size in sizes if size <= self.most_bytes), default=0)
         if self.bases is not None:
-            sizes = [candidate.estimated_bytes(self.problem) for candidate in candidates]
-            self.bases.make_room(self.most_bytes - max((s for s in sizes if s <= self.most_bytes), default=0))
+            self.bases.make_room(self.most_bytes - largest)
+        # Many cores must not hold many times what one candidate's folds would.
+        most = max(folds, self.most_bytes // max(largest, 1))
         label = candidates[0].label if len(candidates) == 1 else f"{len(candidates)} candidates"
-        with self.progress.bar("score", label, len(candidates) * len(self.problem.folds), "fits") as bar:
+        with self.progress.bar("score", label, len(candidates) * folds, "fits") as bar:
             runs = [(candidate, candidate.fits(self._shared(candidate))) for candidate in candidates]
             for beside, some in groupby(runs, key=lambda one: one[1].beside):
-                each(_fit, self._start(some, started, bar), bar.advance, beside=beside)
+                each(_fit, self._start(some, started, bar), bar.advance, beside=beside, most=most)
         results = [Scored.of(candidate, run.finish(), self.problem) for candidate, run in started]
         self.scored += results
         return results

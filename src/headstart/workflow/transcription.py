@@ -30,7 +30,7 @@ from headstart.speech.spectrograms import Spectrograms
 from headstart.speech.states import Picked, States
 from headstart.workflow.clock import Clock
 from headstart.workflow.result import FitResult
-from headstart.workflow.transcription_folds import crossfit, fit_all, hearing_seconds, why_not
+from headstart.workflow.transcription_folds import Crossfitted, crossfit, fit_all, hearing_seconds, why_not
 from headstart.workflow.transcription_options import TranscriptionOptions
 from headstart.workflow.transcription_report import Heard, build_report
 from headstart.workflow.transcription_shipping import Shipping
@@ -141,12 +141,9 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
     strategy = recipe.moves.name
     everything = np.arange(len(task.spoken))
     started = time.perf_counter()
-    deadline = hear = None
-    if task.options.budget is not None:
-        deadline = clock.start + task.options.budget - clock.stages["save"]
-        hear = deadline - hearing_seconds(task, recipe, heard[0].seconds)  # of the folds' clips, once
+    deadline = None if task.options.budget is None else clock.start + task.options.budget - clock.stages["save"]
     late = "no time to tune in all folds: the untouched recogniser stays; raise --budget, and it goes on"
-    found = _tried(task, lambda: crossfit(task, recipe, hear), late)
+    found = _tried(task, lambda: _in_folds(task, recipe, deadline, heard[0].seconds), late)
     clock.lap("tune")
     if found is None:
         return shipping.ship(task.checkpoint, build_report(task, heard, everything, ()))
@@ -160,6 +157,12 @@ def _tuned(task: Task, heard: list[Heard], shipping: Shipping, clock: Clock, rec
     if final is None:
         return shipping.ship(task.checkpoint, build_report(task, heard, everything, found.points, moved=False))
     return shipping.ship(final, report, strategy)
+
+
+def _in_folds(task: Task, recipe: Recipe, deadline: float | None, untouched: float) -> Crossfitted | None:
+    """Tune in folds, with time left to hear their clips once; `untouched`: the seconds that the source took."""
+    hear = None if deadline is None else deadline - hearing_seconds(task, recipe, untouched)
+    return crossfit(task, recipe, hear)
 
 
 def _tried(task: Task, train: Callable[[], _T | None], late: str) -> _T | None:
