@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from headstart.errors import ArtefactError, DataError
-from headstart.heads import design, sparse_linear
+from headstart.heads import design, hashed_ridge, sparse_linear
 from headstart.heads.base import HeadState
 from headstart.heads.canonical import losses, minimised, prior
 from headstart.heads.folds import inner_folds
@@ -162,3 +163,56 @@ def test_restored_from_inert_data_gives_the_same_scores():
         SparseLinear().restore(HeadState(state.kind, {"weight": fitted.weight}, {}))
     with pytest.raises(DataError, match="fitted on 400 columns"):
         fitted.scores(x[:, :7])
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Heads of whatever size are fitted on at most 64 hashed columns."""
+    monkeypatch.setattr(sparse_linear, "MOST_WEIGHTS", 0)
+    monkeypatch.setattr(hashed_ridge, "MOST_COLUMNS", 64)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+@pytest.mark.parametrize("dense", [False, True])
+def test_very_many_weights_are_of_hashed_columns(task, dense, hashed):
+    x, y = items(n=600)
+    unseen, truth = items(seed=5)
+    x, unseen = (x.toarray(), unseen.toarray()) if dense else (x, unseen)
+    fitted = SparseLinear().fit(x, targets(y)[task])
+    assert fitted.weight.shape == (64, targets(y)[task].n_outputs)
+    assert fitted.loo_scores is None
+    scores, expected = fitted.scores(unseen), targets(truth)[task].y
+    said = scores > 0.5 if task == "multilabel" else scores.argmax(axis=1)
+    assert (said == expected).mean() > 0.8
+    state = fitted.state()
+    again = SparseLinear().restore(HeadState(state.kind, state.arrays, json.loads(json.dumps(dict(state.settings)))))
+    np.testing.assert_array_equal(again.scores(unseen), scores)
+    with pytest.raises(DataError, match="fitted on 400 columns"):
+        fitted.scores(unseen[:, :64])
+
+
+@pytest.mark.parametrize("width", [64, 63, -1, 400.0, "400", [400], True])
+def test_a_stored_width_that_is_none_is_refused(width, hashed):
+    x, y = items()
+    state = SparseLinear().fit(x, Target("multiclass", y, CLASSES)).state()
+    with pytest.raises(ArtefactError, match="damaged"):
+        SparseLinear().restore(HeadState(state.kind, state.arrays, {**state.settings, "width": width}))
+
+
+def test_a_number_is_never_hashed(hashed):
+    x, y = items()
+    assert SparseLinear().fit(x, targets(y)["regression"]).width is None
+
+
+def test_thousands_of_classes_take_less_memory_than_their_weights_would(monkeypatch):
+    """3,200 items, 20,000 columns, 1,600 classes: 256 MB an array of weights, of which L-BFGS holds two dozen."""
+    monkeypatch.setattr(hashed_ridge, "MOST_COLUMNS", 200)
+    rng = np.random.default_rng(0)
+    x = sparse.random_array((3_200, 20_000), density=1e-3, rng=rng, format="csr", dtype=np.float32)
+    target = Target("multiclass", np.arange(3_200) % 1_600, tuple(map(str, range(1_600))))
+    tracemalloc.start()
+    try:
+        SparseLinear().fit(sparse.csr_matrix(x), target)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 20_000 * 1_600
+    finally:
+        tracemalloc.stop()

@@ -4,6 +4,10 @@ The penalty is chosen by held-out loss, after the one-parameter rescaling of sco
 penalty is not preferred merely for being more certain. Small problems are cross-fitted in five folds, which also gives
 the scores of items left out. Large ones are chosen on one held-out fifth and have none (`loo_scores` is None): the
 caller's folds serve. Work is bounded: the larger the problem, the fewer steps and penalties.
+
+L-BFGS holds two dozen arrays as large as the weights. Past MOST_WEIGHTS of them (the widest TF-IDF with 160 classes) it
+is ridge regression on hashed columns instead (hashed_ridge). Where both could be fitted that had 4 to 6 points less:
+85 % against 91 % on banking77, 87 % against 91 % on 7,500 items of clinc.
 """
 
 from __future__ import annotations
@@ -16,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from headstart.errors import ArtefactError
 from headstart.heads.base import Floats, HeadState
 from headstart.heads.canonical import Link, Weights, losses, minimised, prior
-from headstart.heads.design import Design
+from headstart.heads.design import MOST_DUAL, Design
 from headstart.heads.folds import inner_folds
+from headstart.heads.hashed_ridge import hashed_width, hashing, ridge_on
 from headstart.heads.linear import stored_weights
 from headstart.heads.rows import check_scoring, check_training
 from headstart.tasks import TASKS, Target, Task
@@ -35,6 +41,8 @@ _RESCALINGS = 2.0 ** np.arange(-3, 4.5, 0.5)
 # Nanoseconds, about. Steps longer than SMALL make folds too dear; BUDGET is for all steps of a large problem.
 SMALL, BUDGET = 3e7, 1e10
 _STEPS = 60
+# Weights that L-BFGS may have, 51 MB.
+MOST_WEIGHTS = 6_400_000
 
 
 class SparseLinear:
@@ -56,6 +64,8 @@ class SparseLinear:
         """Fit on x (n, d); the penalty is chosen within these items, groups kept whole."""
         w = check_training(x, target, weights, groups)  # type: ignore[arg-type]
         design = Design.of(x, w)
+        if target.task != "regression" and design.rows.shape[1] * target.n_outputs > MOST_WEIGHTS:
+            return _hashed(x, target, w, inner_folds(target, groups, FOLDS, seed))
         centre, spread = _unit(target, w)
         problem = Problem(_link(target.task), design.rows, (target.encoded() - centre) / spread, w)
         folds = inner_folds(target, groups, FOLDS, seed)
@@ -80,7 +90,39 @@ class SparseLinear:
             ArtefactError: as `stored_weights`.
         """
         weight, bias = stored_weights(state)
-        return FittedSparseLinear(weight, bias, float(state.settings.get("strength", 0.0)))
+        width = state.settings.get("width")
+        if width is not None and (type(width) is not int or width <= len(weight)):
+            raise ArtefactError(
+                f"the stored sparse-linear head has {len(weight)} weights for {width!r} columns: damaged file"
+            )
+        return FittedSparseLinear(weight, bias, float(state.settings.get("strength", 0.0)), width=width)
+
+
+def working_bytes(n: int, d: int, outputs: int) -> int:
+    """What a fit on sparse (n, d) holds beside the rows and their scores: weights, and the items' kernel."""
+    dual = n <= MOST_DUAL
+    weights = outputs * (min(n, d) if dual else d)
+    if weights > MOST_WEIGHTS:  # float64: two Gram matrices, and right-hand sides and weights twice
+        columns = min(d, hashed_width(outputs))
+        return 32 * columns * (columns + outputs)
+    return 24 * 8 * weights + (20 * n**2 if dual else 0)
+
+
+def _hashed(
+    x: Floats | sparse.csr_matrix, target: Target, weights: Array, folds: NDArray[np.int64]
+) -> FittedSparseLinear:
+    """Ridge regression of the columns, hashed where they are too many."""
+    fewer = hashed_width(target.n_outputs)
+    width = x.shape[1] if x.shape[1] > fewer else None
+    design = Design.of(x if width is None else _rows(x, width, fewer), weights)
+    strength, fit = ridge_on(design.rows, target, weights, folds)
+    weight, bias = design.on_features(fit)
+    return FittedSparseLinear(weight, bias, strength, width=width)
+
+
+def _rows(x: Floats | sparse.csr_matrix, width: int, fewer: int) -> Floats | sparse.csr_matrix:
+    """(m, fewer) hashed columns of x (m, width)."""
+    return (x if sparse.issparse(x) else np.asarray(x, np.float64)) @ hashing(width, fewer)
 
 
 def _link(task: Task) -> Link:
@@ -104,24 +146,31 @@ class FittedSparseLinear:
     Attributes:
         weight: (d, C) float32.
         bias: (C,) float64.
-        strength: the chosen inverse penalty, one of STRENGTHS.
+        strength: the chosen inverse penalty.
         loo_scores: (n, C) float64 from fits on the other folds; None for large problems and after `restore`.
+        width: of x, where its columns are hashed to d; else None.
     """
 
     weight: NDArray[np.float32]
     bias: Array
     strength: float
     loo_scores: Array | None = None
+    width: int | None = None
 
     def scores(self, x: Floats | sparse.csr_matrix) -> Array:
         """(m, C) float64 scores of x (m, d): logits, log-odds of labels, or the number."""
-        check_scoring(x, len(self.weight))  # type: ignore[arg-type]
+        check_scoring(x, self.width or len(self.weight))  # type: ignore[arg-type]
+        if self.width is not None:
+            x = _rows(x, self.width, len(self.weight))
         exact = x if sparse.issparse(x) else np.asarray(x, np.float64)
-        return np.asarray(exact @ self.weight, np.float64) + self.bias
+        out = np.asarray(exact @ self.weight, np.float64)
+        out += self.bias
+        return out
 
     def state(self) -> HeadState:
-        """Arrays `weight` and `bias`; the strength as a setting."""
-        return HeadState("sparse-linear", {"weight": self.weight, "bias": self.bias}, {"strength": self.strength})
+        """Arrays `weight` and `bias`; the strength, and the width where columns are hashed, as settings."""
+        settings = {"strength": self.strength} | ({} if self.width is None else {"width": self.width})
+        return HeadState("sparse-linear", {"weight": self.weight, "bias": self.bias}, settings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from headstart.plan.parallel import each, side_by_side
 from headstart.plan.views import FittedView, View
 from headstart.tasks import Target
 
-# Bytes of float16 features, and of scores, above which memory decides.
+# Bytes of float16 features, of scores and of weights, above which memory decides.
 _LARGE = 100_000_000
 
 
@@ -191,7 +191,8 @@ def fit_all(view: View, head: Head, problem: Problem, out_of_fold: OutOfFold) ->
 def _large(view: View, problem: Problem) -> bool:
     """True where folds are fitted one after another on all cores, so that memory holds one copy of what is large."""
     row = view.width * np.dtype(np.float16).itemsize + score_bytes(problem.target)
-    return len(problem.target) * row > _LARGE
+    weights = 3 * np.dtype(np.float64).itemsize * view.width * problem.target.n_outputs
+    return len(problem.target) * row + weights > _LARGE
 
 
 def score_bytes(target: Target) -> int:

@@ -27,7 +27,7 @@ from headstart.workflow.tuning import Tuning
 _PATIENCE, _PATIENCE_SHARE = 60.0, 0.25
 # Without a budget no clock decides: heads on sources may take so many estimated seconds (two quick cores need half of
 # them), or that part of what embedding is estimated to take, an item, by modality.
-_ALLOWANCE, _EMBED_SECONDS = 60.0, {"image": 0.012, "text": 0.003, "sound": 0.05}
+_ALLOWANCE, _EMBED_SECONDS = 120.0, {"image": 0.012, "text": 0.003, "sound": 0.05}
 # A fit is meant to stay below this much resident memory; the libraries alone take the second; each candidate may have
 # the third in any case.
 _MOST_BYTES, _PROCESS_BYTES, _LEAST_ROOM = 1_400_000_000, 450_000_000, 300_000_000
