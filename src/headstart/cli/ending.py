@@ -38,9 +38,9 @@ def orderly_end() -> Iterator[None]:
 def leave(code: int) -> NoReturn:
     """End the process with a command's exit code.
 
-    What is to be done at exit, such as removing temporary folders, is done. The rest of Python's end is left out: taking
-    down the engines' libraries takes half a second, and waiting for every thread may take minutes where a command was
-    stopped in the middle of a factorisation; threads that still work then end with the process.
+    What is to be done at exit, such as removing temporary folders, is done. The rest of Python's end is left out. To
+    take down the engines' libraries takes half a second; to wait for every thread may take minutes where a command was
+    stopped in the middle of a factorisation: threads that still work then end with the process.
     """
     if code in (INTERRUPTED, TERMINATED) or not any(_works(thread) for thread in threading.enumerate()):
         atexit._run_exitfuncs()  # concurrent.futures joins its threads elsewhere
