@@ -5,6 +5,7 @@ Every candidate is scored on the same folds. What would not fit the time left is
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -150,8 +151,9 @@ def run_all(
     best = [_winner(race.scored, some) for some in sets]
     if race.bases is not None:
         race.bases.only([one for view in best for one in (view, _last(view))])
+    few = len(race.problem.target) <= KERNEL_FEW
     pairs = zip(best, sources, strict=True)
-    race.run([one for view, source in pairs for one in _others(race, view, source, heads, screening)])
+    race.run([one for view, source in pairs for one in _others(view, source, heads, screening, few=few)])
     race.bases = None
     if len(best) > 1:
         fused = FusedView(tuple(best))
@@ -160,15 +162,15 @@ def run_all(
     return transfer, baseline
 
 
-def _others(race: Race, best: SourceView, source: SourceView, heads: Sequence[str], screening: str) -> list[Frozen]:
+def _others(best: SourceView, source: SourceView, heads: Sequence[str], screening: str, *, few: bool) -> list[Frozen]:
     """The candidates of a source that follow the choice of its layers.
 
     Args:
         best: the layers that scored best with the head `screening`.
         source: all of its layers.
+        few: whether kernel ridge is worth its time on every layer set.
     """
     rest = [head for head in heads if head != screening]
-    few = len(race.problem.target) <= KERNEL_FEW
     others = []
     if KERNEL_HEAD in rest:
         others += [frozen(layers, KERNEL_HEAD) for layers in (_layer_sets(source) if few else [best])]
@@ -190,11 +192,10 @@ def _last(view: SourceView) -> SourceView:
 
 
 def _winner(scored: Sequence[Scored], sets: Sequence[SourceView]) -> SourceView:
-    """The layer set that scored best; ties go to the smaller loss."""
-    screened = [
-        (one.mean, -one.loss, -k)
-        for one in scored
-        for k, view in enumerate(sets)
-        if isinstance(one.candidate, Frozen) and one.candidate.view is view
-    ]
-    return sets[-max(screened)[2]] if screened else sets[0]
+    """The layer set that scored best, the first where none was scored; ties go to the smaller loss."""
+
+    def merit(view: SourceView) -> tuple[float, float]:
+        of_it = (one for one in scored if isinstance(one.candidate, Frozen) and one.candidate.view is view)
+        return max(((one.mean, -one.loss) for one in of_it), default=(-math.inf, 0.0))
+
+    return max(sets, key=merit)
