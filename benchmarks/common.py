@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ DATA = Path(os.environ.get("HEADSTART_BENCH_DATA", ROOT.parent / "shared" / "dat
 
 @dataclass(frozen=True)
 class Run:
-    """A finished process: wall seconds, peak resident bytes of the largest child so far, and what it printed."""
+    """A finished process: wall seconds, its peak resident bytes, and what it printed."""
 
     seconds: float
     peak_bytes: int
@@ -31,12 +31,17 @@ class Run:
 
 def run(command: list[str], env: dict[str, str] | None = None) -> Run:
     """Run a whole process; its failure is the benchmark's failure."""
-    start = time.perf_counter()
-    done = subprocess.run(command, env={**os.environ, **(env or {})}, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed ({done.returncode}):\n{done.stderr[-4000:]}")
-    return Run(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, done.stdout)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, env={**os.environ, **(env or {})}, stdout=out, stderr=errors)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            sys.exit(f"{' '.join(command)} failed ({process.returncode}):\n{errors.read()[-4000:]}")
+        return Run(seconds, used.ru_maxrss * 1024, out.read())
 
 
 def headstart(*arguments: str | Path, home: Path) -> Run:

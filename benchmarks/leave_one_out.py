@@ -92,7 +92,7 @@ def measure(skip_peer: bool, skip_real: bool) -> list[dict[str, Any]]:
         size = (*x.shape, target.n_outputs)
         heads = [("ridge", Ridge()), ("kernel", Kernel()), ("means", ShrunkMeans()), ("logistic", Logistic())]
         for name, head in heads if size == PEER_SIZE else heads[:1]:
-            seconds, fitted = best_time(lambda: head.fit(x, target), 3 if name == "ridge" else 1)  # noqa: B023
+            seconds, fitted = best_time(lambda: head.fit(x, target), 3)  # noqa: B023
             accuracy = float((fitted.loo_scores.argmax(axis=1) == target.y).mean())
             found = {"what": f"headstart {name}", "data": kind, "size": size, "seconds": seconds}
             rows.append(found | {"left_out_accuracy": accuracy})

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.base import Floats
-from headstart.heads.eigenbasis import decompose, factorise
+from headstart.heads.eigenbasis import Dual, decompose, factorise
 from headstart.heads.rows import chunks, group_rows, working_dtype
 from headstart.heads.scaling import Scaling
 from headstart.tasks import Target
@@ -136,7 +136,7 @@ class Discriminant:
     def of(cls, x: Floats, target: Target, weights: Array, present: NDArray[np.bool_]) -> Discriminant:
         """From x (n, d), whose columns are taken as they are but for their means."""
         basis = factorise(x, weights, standardise=False)
-        dtype = working_dtype(x)
+        dtype = np.float64 if isinstance(basis, Dual) else working_dtype(x)  # only in the primal are rows a product
         rows: Callable[[Index], Array] = lambda index: basis.rows(index, dtype).astype(np.float64, copy=False)  # noqa: E731
         if kept := len(x) * len(basis.values) <= KEPT_ROWS:
             rows = rows(slice(None)).__getitem__
@@ -145,7 +145,9 @@ class Discriminant:
         sums = np.bincount(codes, given, minlength=len(present)).astype(np.float64, copy=False)
         means = np.zeros((len(present), len(basis.values)))
         for part in chunks(len(x), 8 * (len(basis.values) + x.shape[1])):
-            np.add.at(means, codes[part], given[part, None] * rows(part))
+            order = np.argsort(codes[part], kind="stable")
+            classes, first = np.unique(codes[part][order], return_index=True)
+            means[classes] += np.add.reduceat((given[part, None] * rows(part))[order], first)
         means /= np.where(sums > 0, sums, 1.0)[:, None]
         values, within = basis.values, len(means) > len(basis.values)
         to_features: Callable[[Array], Array] = basis.to_features

@@ -44,6 +44,8 @@ PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.logspace(-3, 3, 13))
 TAU_RANGE = (1e-5, 10.0)
 # Newton steps in log tau: at most so many, none larger than this; closer than this is there.
 STEPS, LARGEST, CLOSE = 30, 1.5, 0.02
+# Where the first search begins: tau times the mean distance to a class beyond the nearest.
+GUESS = 4.0
 # The score of a class without items, beside log priors.
 ABSENT = -20.0
 
@@ -124,26 +126,24 @@ class ShrunkMeans:
     ) -> tuple[float, float, Array]:
         """The penalty with the least left-out log loss, its tau, and its left-out distances (n, C).
 
-        Every second penalty of the grid is tried, then the best one's neighbours.
+        Downhill from the middle of the grid, first over every second penalty, then to the best one's neighbours.
         """
         grid = sorted(self.penalties, reverse=True)
         leverages = model.leverages(np.array(grid) * model.mean)
-        best: tuple[float, int, float, Array] | None = None  # loss, position, tau, distances
-
-        def attempt(position: int) -> tuple[float, int, float, Array]:
-            found = model.left_out(grid[position] * model.mean, leverages[:, position], groups)
-            found = _beyond_nearest(found, there)
-            loss, tau = _best_tau(found, log_priors, target.y.astype(np.int64), weights)
-            return (loss, position, tau, found) if best is None or loss < best[0] else best
-
-        for position in range(0, len(grid), 2):
-            best = attempt(position)
-        assert best is not None, "a grid has a penalty"
-        middle = best[1]
-        for position in sorted({max(middle - 1, 0), min(middle + 1, len(grid) - 1)} - {middle}):
-            best = attempt(position)
-        _, position, tau, distances = best
-        return grid[position], tau, distances
+        codes = target.y.astype(np.int64)
+        losses: dict[int, float] = {}
+        best, best_tau, nearest, guess = -1, 0.0, np.zeros((0, 0)), GUESS
+        for stride in (2, 1):
+            positions = [len(grid) // 2] if best < 0 else [best - stride, best + stride]
+            while positions := [p for p in positions if 0 <= p < len(grid) and p not in losses]:
+                for position in positions:
+                    found = model.left_out(grid[position] * model.mean, leverages[:, position], groups)
+                    found = _beyond_nearest(found, there)
+                    losses[position], tau, guess = _best_tau(found, log_priors, codes, weights, guess)
+                    if best < 0 or losses[position] < losses[best]:
+                        best, best_tau, nearest = position, tau, found
+                positions = [best - stride, best + stride]
+        return grid[best], best_tau, nearest
 
     def _log_priors(self, weights: Array, present: NDArray[np.bool_]) -> Array:
         """Log priors of class weights (..., C); ABSENT for classes that have no items."""
@@ -161,15 +161,19 @@ def _beyond_nearest(distances: Array, there: NDArray[np.bool_]) -> Array:
     return distances
 
 
-def _best_tau(distances: Array, log_priors: Array, codes: NDArray[np.int64], weights: Array) -> tuple[float, float]:
-    """The least weighted log loss over tau, and that tau, by Newton steps in log tau.
+def _best_tau(
+    distances: Array, log_priors: Array, codes: NDArray[np.int64], weights: Array, guess: float
+) -> tuple[float, float, float]:
+    """The least weighted log loss over tau, that tau, and it times the mean distance, by Newton steps in log tau.
 
     One more item, of unknown class, is imagined to be spread over the classes: where all items are right, tau stays
-    finite and the probabilities as modest as so few items allow. The loss is convex in tau.
+    finite and the probabilities as modest as so few items allow. The loss is convex in tau. Sums over classes are
+    float32, of distances in shares of their mean: tau is sought to a hundredth.
 
     Args:
         distances, log_priors: (n, C).
         codes: (n,) the classes.
+        guess: where to begin, as tau times the mean distance.
     """
     n, classes = distances.shape
     total, share = float(weights.sum()), 1.0 / (n + 1.0)
@@ -177,25 +181,27 @@ def _best_tau(distances: Array, log_priors: Array, codes: NDArray[np.int64], wei
         float(weights @ ((1.0 - share) * of[np.arange(n), codes] + share * of.mean(axis=1)))
         for of in (distances, log_priors)
     )
-    low, high = np.log(TAU_RANGE[0] * total), np.log(TAU_RANGE[1] * total)
     scale = float(weights @ distances.mean(axis=1)) / total
-    at = float(np.clip(np.log(4.0 / scale) if scale > 0 else low, low, high))
+    low, high = np.log(TAU_RANGE[0] * total), np.log(TAU_RANGE[1] * total)
+    at = float(np.clip(np.log(guess / scale) if scale > 0 else low, low, high))
+    unit = scale if scale > 0 else 1.0
+    relative, priors = (distances / unit).astype(np.float32), log_priors.astype(np.float32)
     for _ in range(STEPS):
         tau = float(np.exp(at))
         normalisers = means = variances = 0.0
         for rows in chunks(n, 16 * classes):
-            scores = distances[rows] * (-0.5 * tau)
-            scores += log_priors[rows]
+            scores = relative[rows] * np.float32(-0.5 * tau * unit)
+            scores += priors[rows]
             top = scores.max(axis=1, keepdims=True)
             scores -= top
             np.exp(scores, out=scores)
             sums = scores.sum(axis=1)
             normalisers += float(weights[rows] @ (np.log(sums) + top[:, 0]))
-            scores *= distances[rows]  # p D, but for `sums`
+            scores *= relative[rows]  # p D, but for `sums`
             mean = scores.sum(axis=1) / sums
-            square = np.einsum("nc,nc->n", scores, distances[rows]) / sums
-            means += float(weights[rows] @ mean)
-            variances += float(weights[rows] @ np.maximum(square - mean**2, 0.0))
+            square = np.einsum("nc,nc->n", scores, relative[rows]) / sums
+            means += unit * float(weights[rows] @ mean)
+            variances += unit**2 * float(weights[rows] @ np.maximum(square - mean**2, 0.0))
         loss = normalisers - prior + 0.5 * tau * truth
         slope = 0.5 * tau * (truth - means)
         curve = 0.25 * tau**2 * variances + slope
@@ -203,4 +209,4 @@ def _best_tau(distances: Array, log_priors: Array, codes: NDArray[np.int64], wei
         before, at = at, float(np.clip(at + step, low, high))
         if abs(at - before) < CLOSE:
             break
-    return loss / total, tau
+    return loss / total, tau, tau * scale if scale > 0 else guess
