@@ -14,14 +14,16 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
+
+from headstart.heads.base import Floats
+from headstart.heads.lbfgs import Answer, minimise
 
 Array = NDArray[np.float64]
 Link = Literal["softmax", "sigmoid", "identity"]
 
-# Gradient pairs that L-BFGS remembers: each is as large as the weights.
-_MEMORY = 6
+# The loss is a mean: a search stops where a step gains less than its sixth digit.
+TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,30 +69,28 @@ def minimised(link: Link, x: Any, y: Array, weights: Array, strength: float, sta
     """The minimum, or what at most `steps` L-BFGS steps from `start` reach.
 
     Args:
-        x: (n, d) float32 or float64, dense or CSR; the products are computed in its precision.
+        x: (n, d) float32 or float64, dense or CSR; weights, products and gradients are in its precision.
         y: (n, C) encoded targets.
         weights: (n,) non-negative.
         strength: how much a fit may cost: the inverse of the penalty (scikit-learn's C).
     """
-    d, n_outputs = start.weight.shape
     # Products with a CSR matrix are quick, with its transpose (CSC) slow.
     transposed = x.T.tocsr() if hasattr(x, "tocsr") else x.T
     total = weights.sum()
-    narrow_y, narrow_weights = y.astype(x.dtype), (weights / total).astype(x.dtype)[:, None]
+    shares, decay = weights / total, 1.0 / (strength * total)
+    narrow_y, narrow_shares = y.astype(x.dtype), shares.astype(x.dtype)[:, None]
 
-    def loss_and_gradient(flat: Any) -> tuple[float, Array]:
-        weight, bias = flat[: d * n_outputs], flat[d * n_outputs :]
-        scores = x @ weight.reshape(d, n_outputs).astype(x.dtype) + bias.astype(x.dtype)  # (n, C)
-        loss = weights @ losses(link, scores, narrow_y) / total + weight @ weight / (2 * strength * total)
-        residual = (predictions(link, scores) - narrow_y) * narrow_weights
-        gradient = np.empty_like(flat)
-        gradient[: d * n_outputs] = (transposed @ residual).ravel()
-        gradient[: d * n_outputs] += weight / (strength * total)
-        gradient[d * n_outputs :] = residual.sum(axis=0)
+    def loss_and_gradient(point: Floats) -> Answer:
+        weight, bias = point[:-1], point[-1]
+        scores = x @ weight + bias  # (n, C)
+        loss = shares @ losses(link, scores, narrow_y) + 0.5 * decay * float(np.vdot(weight, weight))
+        residual = (predictions(link, scores) - narrow_y) * narrow_shares
+        gradient = np.empty_like(point)
+        gradient[:-1] = transposed @ residual
+        gradient[:-1] += x.dtype.type(decay) * weight
+        gradient[-1] = residual.sum(axis=0)
         return float(loss), gradient
 
-    first = np.concatenate([start.weight.ravel(), start.bias])
-    # The loss is a mean: these stop where a step gains less than its sixth digit.
-    options: Any = {"maxiter": steps, "ftol": 1e-6, "gtol": 1e-7, "maxcor": _MEMORY}
-    best = minimize(loss_and_gradient, first, jac=True, method="L-BFGS-B", options=options).x
-    return Weights(best[: d * n_outputs].reshape(d, n_outputs), best[d * n_outputs :])
+    first = np.concatenate([start.weight, start.bias[None]]).astype(x.dtype)
+    best = minimise(lambda points: {0: loss_and_gradient(points[0])}, {0: first}, TOLERANCE, steps)[0]
+    return Weights(np.asarray(best[:-1], np.float64), np.asarray(best[-1], np.float64))

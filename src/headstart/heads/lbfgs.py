@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
+from scipy.linalg import get_blas_funcs
 
 from headstart.heads.base import Floats
 
@@ -48,9 +49,11 @@ def minimise(
     return found
 
 
-def _search(point: Floats, tolerance: float, limit: int) -> Generator[Floats, Answer, Floats]:
+def _search(start: Floats, tolerance: float, limit: int) -> Generator[Floats, Answer, Floats]:
     """Yields the points it wants to know of, is sent the answers, returns the minimiser."""
-    value, gradient = yield point
+    shape, point = start.shape, np.ravel(start)
+    value, gradient = yield start
+    gradient = np.ravel(gradient)
     pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=MEMORY)
     for _ in range(limit):
         direction = _direction(gradient, pairs)
@@ -59,8 +62,9 @@ def _search(point: Floats, tolerance: float, limit: int) -> Generator[Floats, An
             break
         size = 1.0 if pairs else min(1.0, 1.0 / float(np.linalg.norm(gradient)))
         for _ in range(30):
-            moved = point + np.asarray(size, dtype=point.dtype) * direction
-            new_value, new_gradient = yield moved
+            step = np.asarray(size, dtype=point.dtype) * direction
+            moved = point + step
+            new_value, new_gradient = yield moved.reshape(shape)
             if new_value <= value + SUFFICIENT * size * slope:
                 break
             # the minimum of the parabola through both values and the slope, kept away from both ends
@@ -68,7 +72,8 @@ def _search(point: Floats, tolerance: float, limit: int) -> Generator[Floats, An
             size = float(np.clip(-slope * size**2 / curved, 0.1 * size, 0.5 * size))
         else:
             break
-        step, change = moved - point, new_gradient - gradient
+        new_gradient = np.ravel(new_gradient)
+        change = new_gradient - gradient
         inner = float(np.vdot(step, change))
         if inner > 1e-10 * float(np.vdot(change, change)):
             pairs.append((step, change, inner))
@@ -76,20 +81,21 @@ def _search(point: Floats, tolerance: float, limit: int) -> Generator[Floats, An
         point, value, gradient = moved, new_value, new_gradient
         if gain <= tolerance * abs(value):
             break
-    return point
+    return point.reshape(shape)
 
 
 def _direction(gradient: Floats, pairs: deque[tuple[Floats, Floats, float]]) -> Floats:
-    """Minus the inverse Hessian, as the last steps show it, times the gradient: the two-loop recursion."""
-    direction = -gradient
+    """Minus the inverse Hessian, as the last steps show it, times the gradient (d,): the two-loop recursion."""
+    direction: Floats = -gradient
+    (axpy,) = get_blas_funcs(("axpy",), (direction,))  # in place: direction += a * change, without a copy
     shares = []
     for step, change, inner in reversed(pairs):
-        share = np.vdot(step, direction) / inner
-        direction -= np.asarray(share, dtype=direction.dtype) * change
+        share = float(np.vdot(step, direction)) / inner
+        axpy(change, direction, a=-share)
         shares.append(share)
     if pairs:
         _, change, inner = pairs[-1]
         direction *= np.asarray(inner / np.vdot(change, change), dtype=direction.dtype)
     for (step, change, inner), share in zip(pairs, reversed(shares), strict=True):
-        direction += np.asarray(share - np.vdot(change, direction) / inner, dtype=direction.dtype) * step
+        axpy(step, direction, a=share - float(np.vdot(change, direction)) / inner)
     return direction

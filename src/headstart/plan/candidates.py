@@ -142,6 +142,10 @@ class Frozen:
 
     def estimated_seconds(self, problem: Problem) -> float:
         n = len(problem.target)
+        if self.head_name == "sparse-linear":
+            from headstart.heads.sparse_linear import fit_seconds
+
+            return fit_seconds(n, self.view.width, problem.target.n_outputs) * (len(problem.folds) + 1)
         smaller = n if self.head_name == KERNEL_HEAD else min(n, self.view.width)
         each = self.view.width + _WALK  # of n items in so many directions
         if self.head_name in _ITERATIVE:
