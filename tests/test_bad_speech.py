@@ -116,6 +116,9 @@ def test_all_others_are_heard(fitted: tuple[Path, dict, Path]) -> None:
     assert len(report["skipped"]) == len(sounds.BAD) + len(UNSPOKEN) + 2
     assert report["n"] == len(RATES) + len(sounds.GOOD) + len(TEXTS)
     assert any("characters that are not seen" in note for note in report["notes"])
+    (heard,) = [note for note in report["notes"] if "hears 16,000 Hz" in note]
+    counted = "2 clips of 11,025 Hz, 2 clips of 48,000 Hz, 1 clip of 8,000 Hz and 1 clip of other rates are resampled"
+    assert heard.endswith(counted)
 
 
 @pytest.mark.parametrize("name", sounds.BAD)

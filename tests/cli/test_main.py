@@ -113,6 +113,17 @@ FAILURES: list[tuple[BaseException, int, str]] = [
 ]
 
 
+def test_an_interrupt_while_a_compiled_module_is_imported(
+    failing: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pybind11 tells of it as an ImportError that the interrupt caused."""
+    error = ImportError("initialization failed")
+    error.__cause__ = KeyboardInterrupt()
+    failing(error)
+    assert main(["sources"]) == 130
+    assert capsys.readouterr().err == "headstart: interrupted: nothing was changed\n"
+
+
 @pytest.mark.parametrize(("error", "code", "line"), FAILURES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_what_goes_wrong_is_one_line_on_stderr(

@@ -166,3 +166,27 @@ def test_data_to_evaluate_on(tmp_path):
     (tmp_path / "t.csv").write_text("wav,what\ndog/1.wav,dog\nrain/1.wav,rain\n")
     data = read_for_model(tmp_path / "t.csv", "sound", "binary", ("dog", "rain"), label="what", usual_input="wav")
     assert data.items == [tmp_path / "dog/1.wav", tmp_path / "rain/1.wav"]
+
+
+def test_transcripts_are_no_classes(tmp_path):
+    """Each text stands there once: without --task transcribe nothing can be learned from that."""
+    touch(tmp_path, *(f"{k}.wav" for k in range(8)))
+    lines = [f"{k}.wav,say {k},{'ab'[k % 2]}" for k in range(8)]
+    path = tmp_path / "calls.csv"
+    path.write_text("\n".join(["path,transcription,speaker", *lines]))
+    with pytest.raises(DataError, match=r"'transcription' of calls\.csv seems to hold transcripts.*--task transcribe"):
+        read(path)
+    path.write_text("\n".join(["path,text", *(f"{k}.wav,{('yes', 'no')[k % 2]}" for k in range(8))]))
+    assert read(path).target.classes == ("no", "yes")
+
+
+def test_folders_of_transcribed_speech_say_what_to_add(tmp_path):
+    touch(tmp_path, "clips/a.wav", "clips/b.wav")
+    (tmp_path / "transcripts.csv").write_text("path,text\nclips/a.wav,one\nclips/b.wav,two\n")
+    with pytest.raises(DataError, match=r"only one class, 'clips'.*--task transcribe"):
+        read(tmp_path)
+    (tmp_path / "kaldi").mkdir()
+    for name in ("wav.scp", "text"):
+        (tmp_path / "kaldi" / name).write_text("u1 x\n")
+    with pytest.raises(DataError, match=r"no class folders.*--task transcribe"):
+        read(tmp_path / "kaldi")

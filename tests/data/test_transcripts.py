@@ -260,6 +260,39 @@ def test_librispeech(tmp_path: Path) -> None:
     }
 
 
+def test_groups_off_the_files_names(csv: Path, kaldi: Path) -> None:
+    sound(csv.parent, "ann_1.wav", "bob_1.wav", "ann_2.wav")
+    csv.write_text("path,text\nann_1.wav,one\nbob_1.wav,two\nann_2.wav,three\nlost.wav,four\n")
+    data = read_transcripts(csv, group=r"speaker=^([a-z]+)_")
+    assert data.groups is not None
+    assert (data.groups.tolist(), data.group_names) == ([0, 1, 0], ("ann", "bob"))
+    assert "groups: 2 by 'speaker' in the files' names" in data.notes
+    with pytest.raises(DataError, match=r"--group 'take=_\(\[2-9\]\)' finds nothing in 'ann_1\.wav' and 1 more, of 3"):
+        read_transcripts(csv, group="take=_([2-9])")
+    told = read_transcripts(kaldi, group=r"letter=(\w)\.wav")
+    assert told.group_names == ("a", "b")
+    with pytest.raises(DataError, match=r"no columns; .*NAME=REGEX"):
+        read_transcripts(kaldi, group="speaker")
+
+
+def test_groups_off_the_names_of_librispeech(tmp_path: Path) -> None:
+    sound(tmp_path, "84/1/84-1-0000.flac", "84/2/84-2-0000.flac")
+    for chapter in "12":
+        (tmp_path / f"84/{chapter}/84-{chapter}.trans.txt").write_text(f"84-{chapter}-0000 YES {chapter}\n")
+    data = read_transcripts(tmp_path, group="chapter=84/([0-9])/")
+    assert sorted(data.group_names) == ["1", "2"]
+    assert read_transcripts(tmp_path).groups is None  # one speaker
+
+
+def test_names_that_look_as_if_they_held_a_group_are_pointed_out(csv: Path) -> None:
+    names = [f"{k}_{who}_{k % 4}.wav" for k, who in enumerate(("ann", "bob", "cy", "dot", "eve") * 4)]
+    sound(csv.parent, *names)
+    csv.write_text("path,text\n" + "".join(f"{name},word {k}\n" for k, name in enumerate(names)))
+    (note,) = [note for note in read_transcripts(csv).notes if "look as if" in note]
+    assert "2nd part (ann, bob, cy and 2 more)" in note
+    assert not any("look as if" in note for note in read_transcripts(csv, group="none").notes)
+
+
 def test_folders_and_files_that_are_none_of_these(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no transcripts"):
         read_transcripts(tmp_path)

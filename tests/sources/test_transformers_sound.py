@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import SourceError
+from headstart.sources import transformers_load
 from headstart.sources.base import SoundInput
 from headstart.sources.catalogue import modality_of, open_source
 
@@ -105,5 +106,17 @@ def test_a_wrong_extractor_is_named(extractor, message, tmp_path):
 def test_a_missing_extractor_is_named(tmp_path):
     _, folder = saved(tmp_path, "hubert", WAVE, {})
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(SourceError, match=r"preprocessor_config\.json"):
+    with pytest.raises(SourceError, match=r"has no preprocessor_config\.json.*save_pretrained"):
+        open_source(str(folder))
+
+
+def test_an_extractor_within_a_processor_is_read(tmp_path):
+    """transformers 5 saves a processor as one file."""
+    _, folder = saved(tmp_path, "hubert", WAVE, {})
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": {"sampling_rate": 8_000}}))
+    assert not transformers_load.lacks(folder)
+    assert open_source(str(folder)).input == SoundInput(rate=8_000, seconds=20.0, shortest=120, standardise=True)
+    (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": 3}))
+    with pytest.raises(SourceError, match=r"has no preprocessor_config\.json"):
         open_source(str(folder))

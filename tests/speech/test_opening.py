@@ -99,6 +99,13 @@ def test_what_its_config_says_must_be_so(folder, values, said) -> None:
         open_checkpoint(str(folder))
 
 
+def test_of_another_kind_of_model_that_is_what_is_said(folder) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "config.json").write_text('{"model_type": "wav2vec2"}')
+    with pytest.raises(SourceError, match=r"'model_type' is 'wav2vec2'; recognisers are of type whisper$"):
+        open_checkpoint(str(folder))
+
+
 def test_suppressed_tokens_are_ids(folder) -> None:
     change(folder, "generation_config.json", suppress_tokens=["a"])
     with pytest.raises(SourceError, match="suppress_tokens"):

@@ -15,7 +15,9 @@ import headstart as hs
 from headstart.cli.main import main
 from headstart.cli.predict import describe, parts
 from headstart.errors import ArtefactError, DataError, MissingLayerError
+from headstart.features import files
 from headstart.model.model import Model
+from headstart.progress import Silent
 from headstart.sources.base import TrainedOn
 from headstart.speech.artefact import write
 from headstart.speech.recogniser import Recogniser
@@ -115,6 +117,26 @@ def test_evaluation_of_nothing_that_can_be_read(model, tmp_path) -> None:
     bad.write_bytes(b"RIFF....")
     with pytest.raises(DataError, match="none of its 1 recordings could be read"):
         model.evaluate(pd.DataFrame({"path": [str(bad)], "words": ["one"]}))
+
+
+def test_progress_names_what_is_read_and_a_large_file_what_to_do(model, clips, tmp_path, monkeypatch) -> None:
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.bars = []
+
+        def bar(self, label, detail, total, unit):
+            self.bars.append((label, detail))
+            return super().bar(label, detail, total, unit)
+
+    told = Told()
+    table = tmp_path / "held-out.csv"
+    table.write_text(f"path,words\n{clips[0]},one\n")
+    model.evaluate(table, progress=told)
+    list(model.predict_iter([clips[0]], progress=told))
+    assert told.bars == [("evaluate", "held-out.csv"), ("transcribe", clips[0].as_posix())]
+    monkeypatch.setattr(files, "MAX_BYTES", 10)
+    (large,) = model.predict([clips[0]])
+    assert large["error"].endswith("at most 10 are read: cut the recording into parts")
 
 
 def test_evaluation_without_jiwer_is_told_before_anything_is_heard(model, tmp_path, monkeypatch) -> None:

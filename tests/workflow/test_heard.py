@@ -9,7 +9,7 @@ import numpy as np
 from headstart.features.sound_facts import beside_facts, facts, facts_row
 from headstart.features.sounds import Sound
 from headstart.sources.base import SoundInput
-from headstart.workflow.heard import remarks_on_sounds
+from headstart.workflow.heard import remarks_on_sounds, remarks_on_speech
 
 SOURCE = SimpleNamespace(name="ears", input=SoundInput(16_000, 30.0, front="whisper", bands=80))
 
@@ -59,5 +59,14 @@ def test_faint_and_clipped_recordings_are_counted():
     notes = remarks_on_sounds(described(*clips), [])
     assert notes == (
         "2 clips are nearly silent (below -60 dB) and 1 clip is clipped (0.1% of the samples or more at full scale): "
+        "listen to some of them",
+    )
+
+
+def test_of_speech_the_same_is_said_but_for_windows():
+    found = facts(described((8_000, 5.0, 1e-4, 0.0), (16_000, 5.0, 0.5, 0.02)))
+    assert remarks_on_speech(found, "ears", 16_000) == (
+        "ears hears 16,000 Hz: 1 clip of 8,000 Hz is resampled",
+        "1 clip is nearly silent (below -60 dB) and 1 clip is clipped (0.1% of the samples or more at full scale): "
         "listen to some of them",
     )

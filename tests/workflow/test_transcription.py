@@ -32,7 +32,7 @@ from headstart.speech.lora import Lora, LoraAll  # noqa: E402
 from headstart.speech.losses import Losses  # noqa: E402
 from headstart.speech.moves import Moves  # noqa: E402
 from headstart.speech.recipe import RECIPES, Recipe  # noqa: E402
-from headstart.workflow import transcription  # noqa: E402
+from headstart.workflow import transcription, transcription_folds  # noqa: E402
 from headstart.workflow.clock import Clock  # noqa: E402
 from headstart.workflow.transcription import transcribe  # noqa: E402
 from headstart.workflow.transcription_options import TranscriptionOptions  # noqa: E402
@@ -281,6 +281,16 @@ def test_what_went_wrong_in_a_training_stands_in_the_report(
     options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", seed=11)
     notes = transcribe(calls, options, recipe=one).report["notes"]
     assert [note for note in notes if note.startswith("fold 1 of 3: the loss was not a number in epoch 1: went back")]
+
+
+def test_without_pytorch_the_untouched_ships_and_the_layer_is_named(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcription_folds, "has", lambda name: name == "peft")
+    made = transcribe(calls, TranscriptionOptions(out=tmp_path / "x.headstart", language="en"))
+    line = "not tuned, which needs torch, accelerate (not installed): pip install 'headstart[torch]'"
+    assert line in made.report["notes"]
+    assert made.path.is_file()
 
 
 def test_few_clips_are_not_tuned_on(calls: Path, tmp_path: Path) -> None:

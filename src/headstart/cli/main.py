@@ -104,6 +104,8 @@ def _fail(error: BaseException, kept: str, out: Output) -> int:
 
 
 def _explain(error: BaseException, kept: str) -> tuple[int, str]:
+    if isinstance(error, ImportError):  # compiled modules raise one where a signal stops their initialisation
+        error = error.__cause__ if isinstance(error.__cause__, (KeyboardInterrupt, TerminatedError)) else error
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, f"interrupted: {kept}"
     if isinstance(error, TerminatedError):

@@ -21,6 +21,7 @@ from headstart.data.search import Found, entries, readable, search, why_not_a_fi
 from headstart.data.split_notes import refuse_uncheckable
 from headstart.data.table import is_table_name
 from headstart.data.texts import read_text
+from headstart.data.transcript_folders import holds_transcripts
 from headstart.errors import DataError, ItemError
 from headstart.tasks import Target
 
@@ -100,10 +101,13 @@ def class_folders(root: Path) -> dict[str, list[str]]:
             f"and evaluate on another"
         )
     if not folders:
-        loose = loose_items(root)
+        loose, spoken = loose_items(root), _spoken(root)
         if loose:
-            raise DataError(f"{root} holds no class folders, but {loose}: put them into one folder a class, {_BY_NAME}")
-        raise DataError(f"{root} holds no class folders; expected one folder a class, or a table with a label column")
+            how = f"put them into one folder a class, {_BY_NAME}{spoken}"
+            raise DataError(f"{root} holds no class folders, but {loose}: {how}")
+        raise DataError(
+            f"{root} holds no class folders; expected one folder a class, or a table with a label column{spoken}"
+        )
     classes: dict[str, list[str]] = {}
     for name in folders:
         classes.setdefault(normal(readable(name)) or name, []).append(
@@ -178,11 +182,18 @@ def _refuse_one_class(root: Path, there: set[str], found: dict[str, Found], want
 
 def _elsewhere(root: Path, found: dict[str, Found]) -> str:
     """Where else the classes may be: in a folder below the only one, or in a table beside it; "" where in neither."""
+    if spoken := _spoken(root):
+        return spoken
     below = root / next(iter(found))
     if len(found) == 1 and os.path.isdir(below) and sum(entry.is_dir() for entry in entries(str(below))) > 1:
         return f"; or are the classes the folders in {below}? Then pass that"
     tables = sorted(entry.name for entry in entries(str(root)) if is_table_name(entry.name))
     return f"; or do the labels stand in {tables[0]}? Then pass {root / tables[0]}" if tables else ""
+
+
+def _spoken(root: Path) -> str:
+    """What is to be done with transcribed speech; "" where there is none."""
+    return "; to learn from its transcripts add --task transcribe" if holds_transcripts(root) else ""
 
 
 def _load(files: list[tuple[str, str, str]], modality: Modality) -> tuple[list[tuple[str, str, str]], list[Skipped]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.column_names import TRANSCRIPT_NAMES, columns_named
 from headstart.data.contradictions import contradictions
 from headstart.data.dataset import FILES, Dataset, Modality
 from headstart.data.folder import read_folder
@@ -144,6 +145,7 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
         raise DataError(f"none of the {len(table)} rows of {table.name} can be used: {names[0]}: {reasons[0]}{hint}")
     files = file_names(table, roles)
     labels = _labels(table, roles, usable, wanted, files)
+    _refuse_transcripts(table, roles, wanted, labels)
     kept = usable[labels.kept]
     reasons.update({int(usable[i]): reason for i, reason in labels.reasons.items()})
     groups, said = _groups(table, roles, kept, files)
@@ -168,6 +170,20 @@ def read_table(table: Table, wanted: Wanted) -> Dataset:
         skipped=skipped_rows(reasons, names, table.bad),
     )
     return replace(data, notes=(*notes, *labels.notes, *contradictions(data)))
+
+
+def _refuse_transcripts(table: Table, roles: Roles, wanted: Wanted, labels: Labels) -> None:
+    """Raise DataError where a guessed column of sounds' labels has the name of transcripts, and most texts once."""
+    named = columns_named(roles.labels, TRANSCRIPT_NAMES)
+    settled = wanted.label or wanted.task or wanted.classes
+    if settled or not named or roles.modality != "sound" or not labels.target.exclusive:
+        return
+    counts = np.bincount(labels.target.y)
+    if 2 * np.count_nonzero(counts == 1) > len(counts):
+        raise DataError(
+            f"column {named[0]!r} of {table.name} seems to hold transcripts, no classes: add --task transcribe to "
+            "learn to write down what is said, or name a column of classes with --label"
+        )
 
 
 def _labels(table: Table, roles: Roles, rows: np.ndarray, wanted: Wanted, files: list[str] | None) -> Labels:

@@ -11,6 +11,8 @@ from pathlib import Path
 from headstart.data.cells import Cell
 from headstart.data.groups import NO_GROUPS
 from headstart.data.locate import find_file, why_absent
+from headstart.data.names import NamePart, name_part
+from headstart.data.search import readable
 from headstart.data.table import Table, load_table
 from headstart.data.texts import encoding_of
 from headstart.data.transcript_rows import Recorded, Row, is_sound
@@ -38,6 +40,11 @@ def table_of(folder: Path) -> Table | None:
     return None
 
 
+def holds_transcripts(folder: Path) -> bool:
+    """True for a folder whose files' names leave no doubt of that: a table of transcripts, or Kaldi's."""
+    return is_kaldi(folder) or any((folder / name).is_file() for name in TABLES if name.startswith("transcripts"))
+
+
 def is_kaldi(folder: Path) -> bool:
     """True for a folder with wav.scp and text."""
     return (folder / "wav.scp").is_file() and (folder / "text").is_file()
@@ -54,11 +61,11 @@ def read_kaldi(folder: Path, group: str | None) -> Recorded:
     Paths in wav.scp are relative to the folder, or to the current one as Kaldi has them.
 
     Raises:
-        DataError: a line that is a command, cut recordings (`segments`), or a --group that is not NO_GROUPS.
+        DataError: a line that is a command, cut recordings (`segments`), or a --group that is a column.
     """
     if (folder / "segments").is_file():
         raise DataError(f"{folder} cuts its recordings by a file 'segments', which is not read: cut them into files")
-    _refuse_column(folder, group)
+    part = _group_part(folder, group)
     sounds = _keyed(folder / "wav.scp")
     command = next((line for _, line in sounds if line.startswith(_BAR) or line.endswith(_BAR)), None)
     if command is not None:
@@ -70,23 +77,23 @@ def read_kaldi(folder: Path, group: str | None) -> Recorded:
     for key, name in sounds:
         if files.setdefault(key, name) != name:
             raise DataError(f"{folder / 'wav.scp'} has two files for {key!r}: {files[key]!r} and {name!r}")
-    speakers = dict(_keyed(folder / "utt2spk")) if (folder / "utt2spk").is_file() and group != NO_GROUPS else {}
+    speakers = dict(_keyed(folder / "utt2spk")) if (folder / "utt2spk").is_file() and group is None else {}
     rows = []
     for key, text in _keyed(folder / "text"):
         path, reason = _found(files[key], folder) if key in files else (None, "not in wav.scp")
-        rows.append(Row(key, path, text, speakers.get(key, ""), reason))
+        rows.append(Row(key, path, text, speakers.get(key, ""), reason, files.get(key, "")))
     said = f"{len(rows)} utterances of a Kaldi folder"
-    by = "speaker (utt2spk)" if speakers else ""
-    return Recorded(folder.resolve().name, folder, tuple(rows), by, root=folder, notes=(said,))
+    by = str(part or ("speaker (utt2spk)" if speakers else ""))
+    return Recorded(folder.resolve().name, folder, tuple(rows), by, part, root=folder, notes=(said,))
 
 
 def read_librispeech(folder: Path, group: str | None) -> Recorded:
     """The utterances of SPEAKER/CHAPTER/*.trans.txt; a line is an id and its text, the sound lies beside as ID.flac.
 
     Raises:
-        DataError: a file that is not UTF-8, or a --group that is not NO_GROUPS.
+        DataError: a file that is not UTF-8, or a --group that is a column.
     """
-    _refuse_column(folder, group)
+    part = _group_part(folder, group)
     rows = []
     for here, folders, names in os.walk(folder):
         folders.sort()
@@ -96,11 +103,12 @@ def read_librispeech(folder: Path, group: str | None) -> Recorded:
                 continue
             for key, text in _keyed(Path(here, name)):
                 path = beside.get(key)
-                speaker = "" if group == NO_GROUPS else key.partition("-")[0]
-                rows.append(Row(key, path, text, speaker, "" if path else f"no {key}.flac beside {name}"))
-    by = "" if group == NO_GROUPS else "speaker (the number that an id begins with)"
+                speaker = key.partition("-")[0] if group is None else ""
+                file = readable(os.path.relpath(path, folder)) if path else key
+                rows.append(Row(key, path, text, speaker, "" if path else f"no {key}.flac beside {name}", file))
+    by = str(part or ("speaker (the number that an id begins with)" if group is None else ""))
     said = f"{len(rows)} utterances of a LibriSpeech folder"
-    return Recorded(folder.resolve().name, folder, tuple(rows), by, root=folder, notes=(said,))
+    return Recorded(folder.resolve().name, folder, tuple(rows), by, part, root=folder, notes=(said,))
 
 
 def _ljspeech(path: Path) -> Table | None:
@@ -150,6 +158,12 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"{path} cannot be read: {failed.strerror or failed}") from None
 
 
-def _refuse_column(folder: Path, group: str | None) -> None:
-    if group not in (None, NO_GROUPS):
-        raise DataError(f"--group {group!r}: {folder} is no table and has no columns; its speakers are taken as groups")
+def _group_part(folder: Path, group: str | None) -> NamePart | None:
+    """What NAME=REGEX asks for; None where no groups, or the folder's own, are wanted."""
+    part = name_part("group", group)
+    if part is None and group not in (None, NO_GROUPS):
+        raise DataError(
+            f"--group {group!r}: {folder} is no table and has no columns; its speakers are taken as groups, or what "
+            f"NAME=REGEX finds in its files' names"
+        )
+    return part

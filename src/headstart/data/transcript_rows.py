@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.data.dataset import Skipped
+from headstart.data.names import NamePart
 from headstart.data.search import SUFFIXES, UNREAD_SUFFIXES
 
 # What libsndfile reads, and what people have besides: the second are refused with a reason when they are opened.
@@ -23,6 +24,7 @@ class Row:
         text: as written.
         group: its group's name; "" for none.
         reason: why it cannot be used; "" where it may be.
+        file: the file's name as the data have it, which --group NAME=REGEX is searched in.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Row:
     text: str
     group: str = ""
     reason: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,7 @@ class Recorded:
     Attributes:
         folder: what relative names start from.
         group: what the groups are, in words; "" where there are none.
+        part: what reads the groups off the files' names, instead of the rows' own; or None.
         root: the folder that was given, whose every sound should be among the rows; None for a table.
         bad: rows that could not be read at all.
     """
@@ -47,6 +51,7 @@ class Recorded:
     folder: Path
     rows: tuple[Row, ...]
     group: str = ""
+    part: NamePart | None = None
     root: Path | None = None
     bad: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()

@@ -10,6 +10,8 @@ from headstart.data.column_names import PATH_NAMES, TRANSCRIPT_NAMES, columns_na
 from headstart.data.groups import NO_GROUPS, Groups, likely_groups
 from headstart.data.locate import find_file, why_absent
 from headstart.data.looks import is_strings, sample
+from headstart.data.names import name_part
+from headstart.data.search import readable
 from headstart.data.table import Table
 from headstart.data.transcript_rows import SOUND_SUFFIXES, Recorded, Row, is_sound
 from headstart.errors import DataError
@@ -25,14 +27,16 @@ def rows_of(table: Table, path_column: str | None, text_column: str | None, grou
 
     Args:
         path_column, text_column: the names of the columns; None to find them.
-        group: the column of groups, NO_GROUPS, or None to find one.
+        group: the column of groups, NAME=REGEX, NO_GROUPS, or None to find a column.
 
     Raises:
         DataError: a named column is absent, or a column cannot be told.
     """
     paths = _path_column(table, path_column)
     texts = _text_column(table, text_column, paths)
-    groups, notes = _group_column(table, group, (paths, texts))
+    part = name_part("group", group, table.columns)
+    groups, notes = _group_column(table, NO_GROUPS if part else group, (paths, texts))
+    by = f"column {groups!r}" if groups is not None else ""
     identities = next(
         (name for name in columns_named(table.columns, ID_NAMES) if _all_there(table.columns[name])), None
     )
@@ -48,6 +52,7 @@ def rows_of(table: Table, path_column: str | None, text_column: str | None, grou
                 text="" if text is None else str(text),
                 group="" if groups is None or table.columns[groups][i] is None else str(table.columns[groups][i]),
                 reason=reason,
+                file="" if written is None else readable(str(written)),
             )
         )
     said = f"{len(table)} rows: sounds in column {paths!r}, transcripts in column {texts!r}"
@@ -55,7 +60,8 @@ def rows_of(table: Table, path_column: str | None, text_column: str | None, grou
         name=table.name,
         folder=table.folder,
         rows=tuple(rows),
-        group="" if groups is None else f"column {groups!r}",
+        group=by if part is None else str(part),
+        part=part,
         bad=table.bad,
         notes=(*table.notes, said, *notes),
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.dataset import Skipped
+from headstart.data.name_fields import guess_note
 from headstart.data.search import is_folder, readable
 from headstart.data.table import TABLE_SUFFIXES, from_frame, is_frame, is_table_name, load_table
 from headstart.data.transcript_folders import is_kaldi, is_librispeech, read_kaldi, read_librispeech, table_of
@@ -19,6 +20,7 @@ from headstart.data.transcript_rows import Recorded, Row, is_sound
 from headstart.data.transcript_table import rows_of
 from headstart.data.transcript_text import clean, why_unspoken
 from headstart.errors import DataError
+from headstart.tasks import Target
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -76,7 +78,8 @@ def read_transcripts(
             (transcripts.csv, metadata.csv as LJSpeech and Hugging Face write it, validated.tsv as Common Voice does);
             a Kaldi folder (wav.scp, text); or a LibriSpeech folder (SPEAKER/CHAPTER/*.trans.txt).
         input, label: the table's columns of paths and of transcripts.
-        group: the table's column of what must stay on one side of a split, as a speaker; "none" for no groups.
+        group: the table's column of what must stay on one side of a split, as a speaker; NAME=REGEX to read it off the
+            files' names (see headstart.data.names); "none" for no groups.
 
     Raises:
         DataError: nothing to learn from there; the message says why.
@@ -86,6 +89,12 @@ def read_transcripts(
     if not rows:
         first = f": {skipped[0].id}: {skipped[0].reason}" if skipped else ""
         raise DataError(f"none of the {len(skipped)} transcripts of {recorded.name} can be used{first}")
+    if recorded.part is not None:
+        parts = recorded.part.of([row.file for row in rows])
+        rows = [replace(row, group=part) for row, part in zip(rows, parts, strict=True)]
+    elif group is None and not recorded.group:
+        length = Target("regression", np.array([len(row.text) for row in rows]), ("length",))
+        notes += guess_note([row.file for row in rows], length)
     untold, beside = _untranscribed(recorded)
     groups, names, said = _groups(rows, recorded)
     return Transcripts(

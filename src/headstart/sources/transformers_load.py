@@ -11,12 +11,13 @@ from typing import Any
 
 from headstart.errors import SourceError, one_line
 from headstart.sources.base import TOKENIZER_FILE
-from headstart.sources.files import read_object
+from headstart.sources.files import Fields, read_object
 from headstart.sources.model_folder import ModelFolder
 from headstart.sources.pickled import check_pickles
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 EXTRACTOR = "preprocessor_config.json"
+PROCESSOR, _PART = "processor_config.json", "feature_extractor"  # where a processor was saved, since transformers 5
 # model_type of the encoders that read sounds, by what comes before them.
 WAVE_TYPES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat")
 WHISPER, AST = "whisper", "audio-spectrogram-transformer"
@@ -34,10 +35,28 @@ def lacks(root: Path) -> str:
     if missing := lacks_weights(path):
         return missing
     if read_object(path / "config.json").get("model_type") in SOUND_TYPES:
-        return "" if (path / EXTRACTOR).is_file() else EXTRACTOR
+        return "" if any((path / name).is_file() for name in (EXTRACTOR, PROCESSOR)) else EXTRACTOR
     # An older tokenizer's vocabulary means little without its settings.
     older = (path / "tokenizer_config.json").is_file() and has_vocabulary(path)
     return "" if older or (path / TOKENIZER_FILE).is_file() else TOKENIZER_FILE
+
+
+def extractor(path: Path) -> Fields:
+    """How a folder's feature extractor prepares sounds.
+
+    Raises:
+        SourceError: neither of the files is there, or it is damaged.
+    """
+    if not (path / EXTRACTOR).is_file() and (path / PROCESSOR).is_file():
+        settings = read_object(path / PROCESSOR).get(_PART)
+        if isinstance(settings, dict):
+            return Fields(settings, f"{path / PROCESSOR}: {_PART}")
+    if not (path / EXTRACTOR).is_file():
+        raise SourceError(
+            f"{path} has no {EXTRACTOR}, which says how sounds are prepared: save the model's feature extractor "
+            "beside it with extractor.save_pretrained(FOLDER)"
+        )
+    return Fields(read_object(path / EXTRACTOR), str(path / EXTRACTOR))
 
 
 def lacks_weights(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Sound encoders of transformers: wav2vec 2.0, HuBERT, WavLM and their like, Whisper, AST.
 
 Every hidden state, or seven evenly spaced ones, is pooled to mean and standard deviation over its positions. How a
-sound is prepared is what preprocessor_config.json, the feature extractor's, says. Whisper's graph is that of
+sound is prepared is what the feature extractor's file says. Whisper's graph is that of
 whisper_encoder.py, for transformers' own takes windows of 30 s only; the others are traced.
 """
 
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import SourceError
 from headstart.optional import require
 from headstart.sources.base import SoundInput, Tap
-from headstart.sources.files import Fields, read_object
 from headstart.sources.model_folder import ModelFolder
-from headstart.sources.transformers_load import AST, EXTRACTOR, WHISPER, load, quiet
+from headstart.sources.transformers_load import AST, WHISPER, extractor, load, quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,8 +56,7 @@ def describe(folder: ModelFolder) -> SoundInput:
     Raises:
         SourceError: its file is missing or wrong.
     """
-    path = folder.path / EXTRACTOR
-    fields = Fields(read_object(path), str(path))
+    fields = extractor(folder.path)
     rate = fields.integer("sampling_rate", 16_000, low=1_000, high=384_000)
     normalised = fields.flag("do_normalize", True)
     if folder.model_type == AST:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.features.files import read_file
-from headstart.features.sounds import decode
+from headstart.features.sounds import Sound, decode
 from headstart.fronts import prepare
 from headstart.sources.base import SoundInput
 from headstart.speech.windows import SECONDS
@@ -16,21 +16,22 @@ from headstart.speech.windows import SECONDS
 Array = NDArray[np.float32]
 RATE = 16_000  # Hz
 _FRAMES = 100  # a second
+TOO_LARGE = "cut the recording into parts"
 
 
 def listen(path: Path) -> Array:
-    """The samples of a recording: (t,) float32, mono, at RATE. See `heard`."""
-    return heard(read_file(path))
+    """The samples of a recording: (t,) float32, mono, at RATE. See `decoded`."""
+    return decoded(read_file(path, TOO_LARGE)).samples[RATE]
 
 
-def heard(data: bytes) -> Array:
-    """The samples of a recording's bytes: (t,) float32, mono, at RATE.
+def decoded(data: bytes) -> Sound:
+    """A recording's bytes as a sound with its samples at RATE.
 
     Raises:
         ItemError: it is no sound, damaged, silent, or longer than an hour.
         MissingLayerError: soundfile or soxr is not installed.
     """
-    return decode(data, [RATE]).samples[RATE]
+    return decode(data, [RATE])
 
 
 def log_mel(samples: Array, bands: int) -> Array:

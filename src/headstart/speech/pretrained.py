@@ -49,12 +49,16 @@ def read_folder(folder: Path, *, name: str, origin: str) -> Checkpoint:
     Raises:
         SourceError: a file is missing or not what it should be, or it is no Whisper model.
     """
-    if missing := _lacks(folder):
+    missing = _lacks(folder)
+    config = {} if missing == "config.json" else read_object(folder / "config.json")
+    if config and config.get("model_type") != "whisper":
+        kind = str(config.get("model_type"))[:60]
+        raise SourceError(f"{folder / 'config.json'}: 'model_type' is {kind!r}; recognisers are of type whisper")
+    if missing:
         raise SourceError(
             f"{folder} has no {missing}: save the recogniser with model.save_pretrained(FOLDER) and its tokenizer with "
             "WhisperTokenizerFast(...).save_pretrained(FOLDER)"
         )
-    config = read_object(folder / "config.json")
     shape = _dimensions(config, folder)
     checkpoint = Checkpoint(
         name=name,
@@ -113,7 +117,6 @@ def _state(folder: Path) -> dict[str, NDArray[Any]]:
 
 def _dimensions(config: dict[str, object], folder: Path) -> Dimensions:
     fields = Fields(config, str(folder / "config.json"))
-    fields.text("model_type", choices=("whisper",))
     fields.text("activation_function", "gelu", choices=("gelu",))
     if config.get("scale_embedding"):
         raise SourceError(f"{folder / 'config.json'}: 'scale_embedding' is true, which this recogniser cannot do")

@@ -21,9 +21,10 @@ from headstart.engines.processor import processor
 from headstart.errors import ItemError
 from headstart.features.bound import activations_dir, make_room
 from headstart.features.files import content_key, read_file
+from headstart.features.sound_facts import NAMES, facts, facts_row
 from headstart.features.windowed import windowed
 from headstart.progress import Progress
-from headstart.speech.listening import RATE, heard, listen, log_mel
+from headstart.speech.listening import RATE, TOO_LARGE, decoded, listen, log_mel
 from headstart.speech.recogniser import Recogniser
 from headstart.speech.windows import SECONDS
 
@@ -38,6 +39,7 @@ class States:
     Attributes:
         seconds: of each clip; 0 where it cannot be used.
         reasons: position of each clip that cannot be used -> why.
+        facts: of the others, in their order.
     """
 
     def __init__(self, recogniser: Recogniser, paths: Sequence[Path], progress: Progress) -> None:
@@ -49,9 +51,12 @@ class States:
         self._files: list[Path | None] = [None] * len(paths)
         self.seconds = np.zeros(len(paths))
         self.reasons: dict[int, str] = {}
+        self._rows: dict[int, Array] = {}
         with progress.bar("encode", recogniser.checkpoint.name, len(paths), "clips") as bar:
             for cached in windowed((partial(self._add, i) for i in range(len(paths))), processor().workers):
                 bar.advance(cached=cached)
+        rows = [self._rows[i] for i in sorted(self._rows)]
+        self.facts = facts(np.array(rows, np.float16).reshape(len(rows), len(NAMES)))
         self._recogniser = None  # large, and hardly ever needed again
 
     def __getitem__(self, i: int) -> Array:
@@ -75,18 +80,19 @@ class States:
     def _add(self, i: int) -> bool:
         """Measure clip i and have its states; True where they were there."""
         try:
-            data = read_file(self._paths[i])
-            key, samples = content_key(data).hex(), heard(data)
+            data = read_file(self._paths[i], TOO_LARGE)
+            key, sound = content_key(data).hex(), decoded(data)
         except ItemError as failed:
             self.reasons[i] = str(failed)
             return False
+        samples = sound.samples[RATE]
         seconds = len(samples) / RATE
         if seconds > SECONDS:
             self.reasons[i] = (
                 f"{seconds:.0f} s; a clip to learn from has at most {SECONDS:.0f} s: cut it into sentences"
             )
             return False
-        self.seconds[i] = seconds
+        self.seconds[i], self._rows[i] = seconds, facts_row(sound)
         self._files[i] = file = self._folder / f"{key}.safetensors"
         if kept(file) is not None:
             return True

@@ -93,7 +93,7 @@ class Transcriber(Loaded):
         dataset = read_inputs(given, "sound", input=input, usual_input=self.card.input)
         lost = deque(sorted(dataset.skipped, key=lambda skipped: skipped.before))
         heard = self.transcribe(cast("list[Path]", dataset.items))
-        with progress.bar("transcribe", self.card.name, len(dataset), "clips") as bar:
+        with progress.bar("transcribe", dataset.name, len(dataset), "clips") as bar:
             for row, (name, one_heard) in enumerate(zip(dataset.ids, heard, strict=True)):
                 yield from errors_before(lost, row)
                 if isinstance(one_heard, Unreadable):
@@ -135,7 +135,7 @@ class Transcriber(Loaded):
         spoken = read_transcripts(data, input=input or self.card.input, label=label or self.card.label, group=group)
         heard: dict[int, str] = {}
         skipped = [{"id": one.id, "reason": one.reason} for one in spoken.skipped]
-        with progress.bar("evaluate", self.card.name, len(spoken), "clips") as bar:
+        with progress.bar("evaluate", spoken.name, len(spoken), "clips") as bar:
             for row, one in enumerate(self.transcribe(spoken.paths)):
                 if isinstance(one, Unreadable):
                     skipped.append({"id": spoken.ids[row], "reason": one.reason})

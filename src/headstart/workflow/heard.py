@@ -20,25 +20,33 @@ _MOST_RATES = 3
 def remarks_on_sounds(described: NDArray[np.float16], sources: Sequence[Source]) -> tuple[str, ...]:
     """One sentence each, from the descriptors of the clips that could be read."""
     found = facts(described)
-    notes = [_rates(found, source) for source in sources]
+    notes = [_windows(found, source) for source in sources]
     notes.append(_quality(found))
     return tuple(note for note in notes if note)
 
 
-def _rates(found: Facts, source: Source) -> str:
+def remarks_on_speech(found: Facts, name: str, rate: int) -> tuple[str, ...]:
+    """The same of clips for the recogniser `name`, which hears `rate` Hz."""
+    return tuple(note for note in (_rates(found, name, rate), _quality(found)) if note)
+
+
+def _windows(found: Facts, source: Source) -> str:
     how = source.input
     assert isinstance(how, SoundInput)
+    longer = int((found.seconds > how.seconds).sum())
+    cut = f": {_clips(longer)} {_is(longer)} longer, and cut into several" if longer else ""
+    return f"{_rates(found, source.name, how.rate)}; windows of up to {how.seconds:g} s{cut}"
+
+
+def _rates(found: Facts, name: str, rate: int) -> str:
     counted = sorted(zip(*np.unique(found.rates, return_counts=True), strict=True), key=lambda one: (-one[1], one[0]))
-    others = [(int(rate), int(count)) for rate, count in counted if rate != how.rate]
-    told = [f"{_clips(count)} of {rate:,} Hz" for rate, count in others[:_MOST_RATES]]
+    others = [(int(other), int(count)) for other, count in counted if other != rate]
+    told = [f"{_clips(count)} of {other:,} Hz" for other, count in others[:_MOST_RATES]]
     if len(others) > _MOST_RATES:
         told.append(f"{_clips(sum(count for _, count in others[_MOST_RATES:]))} of other rates")
     several = sum(count for _, count in others)
     resampled = f"{_listed(told)} {_is(several)} resampled" if told else "the rate of all clips"
-    longer = int((found.seconds > how.seconds).sum())
-    cut = f"{_clips(longer)} {_is(longer)} longer, and cut into several" if longer else ""
-    windows = f"windows of up to {how.seconds:g} s" + (f": {cut}" if cut else "")
-    return f"{source.name} hears {how.rate:,} Hz: {resampled}; {windows}"
+    return f"{name} hears {rate:,} Hz: {resampled}"
 
 
 def _quality(found: Facts) -> str:

@@ -24,11 +24,13 @@ from headstart.plan.failure import reason_of
 from headstart.progress import SILENT, Progress
 from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.examples import Clips, Examples
+from headstart.speech.listening import RATE
 from headstart.speech.opening import open_checkpoint
 from headstart.speech.recogniser import Recogniser
 from headstart.speech.spectrograms import Spectrograms
 from headstart.speech.states import Picked, States
 from headstart.workflow.clock import Clock
+from headstart.workflow.heard import remarks_on_speech
 from headstart.workflow.result import FitResult
 from headstart.workflow.transcription_folds import Crossfitted, crossfit, fit_all, hearing_seconds, why_not
 from headstart.workflow.transcription_options import TranscriptionOptions
@@ -195,12 +197,13 @@ def _task(spoken: Transcripts, options: TranscriptionOptions, progress: Progress
         first = min(states.reasons)
         raise DataError(f"none of the {len(spoken)} clips can be used: {spoken.ids[first]}: {states.reasons[first]}")
     language = options.language or _language(recogniser, states, usable)
-    notes = []
+    notes = list(remarks_on_speech(states.facts, checkpoint.name, RATE))
     if options.language is None and checkpoint.multilingual:
         notes.append(
             f"language {language!r}: what {checkpoint.name} heard in the first clips (--language says another)"
         )
-        progress.say(notes[-1])
+    for note in notes:
+        progress.say(note)
     examples = Examples(checkpoint, states, spoken.texts, language)
     reasons = states.reasons | examples.reasons
     kept = np.array([i for i in usable.tolist() if i not in reasons], np.int64)

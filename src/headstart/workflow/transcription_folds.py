@@ -55,7 +55,7 @@ def why_not(task: Task) -> str:
     """Why the recogniser is not tuned; "" where it is."""
     missing = [name for name in ("torch", "accelerate", "peft") if not has(name)]
     if missing:
-        return f"not tuned, as {' and '.join(missing)} is not installed: {install_line('torch')}"
+        return f"not tuned, which needs {', '.join(missing)} (not installed): {install_line('torch')}"
     if len(task.spoken) < FEWEST:
         return f"not tuned: {len(task.spoken)} clips are too few to learn and to check; at least {FEWEST} are needed"
     groups = task.spoken.groups
