@@ -128,8 +128,22 @@ def test_descriptors_are_of_16_khz_whatever_the_source_hears(source, clips):
     np.testing.assert_array_equal(got.described, described[:2])
     assert list(failures) == [2]
     samples, rate = sf.read(clips[0], dtype="float32")
-    alone = describe(soxr.resample(samples, rate, 16_000).astype(np.float32))
+    alone = describe([soxr.resample(samples, rate, 16_000).astype(np.float32)])[0]
     np.testing.assert_allclose(beside_facts(described)[0], alone, rtol=2e-2, atol=0.2)
+
+
+def test_long_sounds_are_described_alone_and_alike(source, clips, monkeypatch):
+    """Their samples do not wait for the other files of a worker."""
+    together = embed(clips, source, choice=choice(), use_cache=False, described=True)
+    held = []
+    monkeypatch.setattr("headstart.features.sound_reader._SHORT", 1)
+    look = SoundReader.describe
+    monkeypatch.setattr(
+        SoundReader, "describe", lambda self, looks: held.extend(one.samples for one in looks) or look(self, looks)
+    )
+    apart = embed(clips, source, choice=choice(), use_cache=False, described=True)
+    assert sorted(one is None for one in held) == sorted(800 + 1_000 * i > 8_000 for i in range(20))
+    np.testing.assert_array_equal(apart.described, together.described)
 
 
 def test_failures_have_reasons_and_the_others_go_on(source, clips, tmp_path):

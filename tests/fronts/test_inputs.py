@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.fronts import prepare
-from headstart.fronts.spectrum import _CHUNK
+from headstart.fronts.spectrum import _CHUNK, chunks, frames
 from headstart.optional import has
 from headstart.sources.base import SoundInput
 
@@ -139,6 +139,24 @@ def test_frames_are_computed_alike_in_chunks():
     np.testing.assert_allclose(whole[:, _CHUNK + 12 : _CHUNK + 100], part[:, 2:90], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("t", [400, 401, 559, 560, 10_000])
+def test_frames_are_all_that_lie_wholly_inside(t):
+    samples = sound(2 * t)[::2]
+    expected = [samples[start : start + 400] for start in range(0, t - 399, 160)]
+    np.testing.assert_array_equal(frames(samples, 400, 160), expected)
+
+
+def test_chunks_hold_all_frames_in_order_and_are_copies():
+    framed = [frames(sound(t, seed), 400, 160) for seed, t in enumerate((400, 30_000, 2_000, 25_000))]
+    expected = np.concatenate(framed)
+    got = list(chunks(*framed))
+    np.testing.assert_array_equal(np.concatenate(got), expected)
+    assert all(len(part) == _CHUNK for part in got[:-1])
+    for part in got:
+        part[:] = 0
+    np.testing.assert_array_equal(np.concatenate(framed), expected)
+
+
 def test_mean_and_std_follow_any_front():
     clip = sound(4_000)
     plain = prepare(clip, WHISPER)["mel"]
@@ -148,5 +166,5 @@ def test_mean_and_std_follow_any_front():
 
 @pytest.mark.parametrize("how", [WHISPER, GE2E])
 def test_another_length_of_ge2e_and_whisper_is_padded_or_cut(how):
-    for frames in (20, 200):
-        assert prepare(sound(RATE), replace(how, frames=frames))["mel"].shape == (1, how.bands, frames)
+    for wanted in (20, 200):
+        assert prepare(sound(RATE), replace(how, frames=wanted))["mel"].shape == (1, how.bands, wanted)

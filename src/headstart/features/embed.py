@@ -144,14 +144,14 @@ def _files(
     items: Sequence[Path | str], encoder: Encoder, ledger: Ledger, files: FeatureCache | None, reader: Reader
 ) -> Generator[_Step, None, None]:
     """Embed what is not known; gives how many items are through, as they are."""
-    states = [file_key(Path(item)) for item in items]
+    paths = [item if isinstance(item, Path) else Path(item) for item in items]
+    states = [file_key(path) for path in paths]
     contents = np.zeros((len(items), KEY_BYTES), np.uint8)
     seen = np.zeros(len(items), bool) if files is None else files.get_many(states, contents)
     ledger.recall([contents[i].tobytes() if seen[i] else None for i in range(len(items))])
     outstanding = ledger.outstanding()
     yield _Step(0, len(items) - len(outstanding))
     told = ledger.cached
-    paths = [Path(item) for item in items]
     new: list[tuple[bytes, bytes]] = []
     stream = stream_files(paths, outstanding, encoder, ledger.ask, reader)
     try:

@@ -6,49 +6,66 @@ of log-mel bands), their deltas Furui 1986 (slopes of a regression over five fra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.features.spans import Spans
 from headstart.fronts import mel
 from headstart.fronts.spectrum import chunks, frames, hann, powers
 
 Samples = NDArray[np.float32]
 
 RATE = 16_000
-_LENGTH, _HOP, _SIZE = 400, 160, 512
+_BLOCK = 80  # samples
+_LENGTH, _HOP, _SIZE = 5 * _BLOCK, 2 * _BLOCK, 512
 _BANDS, _CEPSTRA, _PARTS = 64, 20, 4
-_PERCENTILES = (10, 50, 90)
+_SHARES = (0.1, 0.5, 0.9)
 _LEAST_POWER = 1e-10
+# Bins whose power is summed together, on the way to the rolloff.
+_RUN = 16
 # Frames this many decibels below the loudest count as pauses; this share of the power lies below the rolloff.
 _PAUSE, _ROLLOFF = 40.0, 0.85
 _SHAPES = ("zero crossings", "centroid", "bandwidth", "rolloff", "flatness", "level")
 
 
-def describe(samples: Samples) -> NDArray[np.float32]:
-    """The columns of `names()` for one sound.
+def describe(sounds: Sequence[Samples]) -> NDArray[np.float32]:
+    """The columns of `names()` for n sounds; what is said of one depends on no other.
+
+    Short sounds are described several at a time: alone, what the calls cost is most of the time.
 
     Args:
-        samples: (t,) float32, mono, at RATE, t > 0.
+        sounds: (t,) float32 each, mono, at RATE, t > 0.
 
     Returns:
-        (571,) float32, finite: log-mel in decibels 384, cepstra 160, shapes of the spectrum 24, time 3.
+        (n, 571) float32, finite: log-mel in decibels 384, cepstra 160, shapes of the spectrum 24, time 3.
     """
-    if len(samples) < _LENGTH:
-        samples = np.pad(samples, (0, _LENGTH - len(samples)))
-    bands, shapes = _analysed(samples)
-    cepstra = mfcc(bands)
-    level = shapes[-1]
-    columns = [_over_time(bands), _moments(cepstra), _parts(cepstra), _spread(shapes), _timing(level)]
-    found: NDArray[np.float32] = np.concatenate(columns).astype(np.float32)
+    heard = [one if len(one) >= _LENGTH else np.pad(one, (0, _LENGTH - len(one))) for one in sounds]
+    framed = [frames(one, _LENGTH, _HOP) for one in heard]
+    spans = Spans([len(one) for one in framed])
+    analysed = np.empty((_BANDS + len(_SHAPES), spans.total), np.float32)
+    _analyse(framed, analysed[:_BANDS], analysed[_BANDS + 1 :])
+    analysed[_BANDS] = _crossings(heard, spans)
+    cepstra = mfcc(analysed[:_BANDS])
+    mean = spans.mean(analysed)
+    deviation = spans.deviation(analysed, mean)
+    low, middle, high = spans.percentiles(analysed, _SHARES)
+    over_time = [mean, deviation, low, middle, high]
+    columns = [one[:_BANDS] for one in over_time] + [_steps(analysed[:_BANDS], spans)]
+    columns += [*_moments(cepstra, spans), *spans.parts(cepstra, _PARTS)]
+    columns += [one[_BANDS:] for one in (mean, deviation, low, high)]
+    columns.append(_timing(analysed[-1], spans))
+    found: NDArray[np.float32] = np.concatenate(columns).T.astype(np.float32, order="C")
     return found
 
 
 @cache
 def names() -> tuple[str, ...]:
     """The names of the columns of `describe`, in order."""
-    statistics = ("mean", "std", *(f"p{p}" for p in _PERCENTILES), "step")
+    statistics = ("mean", "std", *(f"p{100 * share:.0f}" for share in _SHARES), "step")
     bands = [f"logmel{b}.{s}" for s in statistics for b in range(_BANDS)]
     cepstra = [f"mfcc{c}.{s}" for s in ("mean", "std", "delta", "delta2") for c in range(_CEPSTRA)]
     parts = [f"mfcc{c}.part{p}" for p in range(_PARTS) for c in range(_CEPSTRA)]
@@ -64,89 +81,114 @@ def mfcc(bands: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(found, np.float32)
 
 
-def deltas(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(k, n) slopes over five frames, of (k, n): sum_j j (c[t + j] - c[t - j]) / (2 sum_j j^2), ends repeated."""
-    first, last = values[:, :1], values[:, -1:]
-    padded = np.concatenate([first, first, values, last, last], axis=1)
-    near, far = padded[:, 3:-1] - padded[:, 1:-3], padded[:, 4:] - padded[:, :-4]
-    return np.asarray((near + 2 * far) / 10, np.float32)
-
-
-def _analysed(samples: Samples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(64, n) log-mel bands in decibels, and (6, n) the shapes of the spectrum, of n frames."""
-    taper, filters = hann(_LENGTH), mel.slaney(RATE, _SIZE, _BANDS)
-    bands, shapes = [], []
-    for part in chunks(frames(samples, _LENGTH, _HOP)):
+def _analyse(framed: Sequence[Samples], bands: NDArray[np.float32], shapes: NDArray[np.float32]) -> None:
+    """Fill in (64, N) log-mel bands in decibels and (5, N) shapes of the spectrum, of N frames in all."""
+    taper, filters = hann(_LENGTH), _filters()
+    at = 0
+    for part in chunks(*framed):
         part *= taper
         power = powers(part, _SIZE)
-        bands.append(_decibels(filters @ power.T))
-        shapes.append(_shapes(power))
-    spectral = np.concatenate(shapes, axis=1)
-    return np.concatenate(bands, axis=1), np.concatenate([_crossings(samples)[None], spectral])
+        here = slice(at, at + len(part))
+        found = filters @ power.T
+        bands[:, here] = _decibels(found[:_BANDS])
+        shapes[:, here] = _shapes(power, found[_BANDS:])
+        at += len(part)
 
 
-def _crossings(samples: Samples) -> NDArray[np.float32]:
-    """(n,) share of the neighbours in a frame between which the sign changes, of n frames."""
-    before = np.zeros(len(samples), np.int32)  # the changes up to each sample
-    np.cumsum(samples[1:] * samples[:-1] < 0, out=before[1:])
-    first = before[: len(samples) - _LENGTH + 1 : _HOP]
-    last = before[_LENGTH - 1 :: _HOP]
-    return np.asarray((last - first) / (_LENGTH - 1), np.float32)
+@cache
+def _filters() -> Any:
+    """(64 + 17, 257) CSR: the mel bands, then the sums of 16 bins each; the last one's is of one."""
+    from scipy.sparse import csr_array, vstack
+
+    bins = np.arange(_SIZE // 2 + 1)
+    sums = csr_array((np.ones(len(bins), np.float32), (bins // _RUN, bins)))
+    return vstack([mel.slaney(RATE, _SIZE, _BANDS), sums], format="csr")
 
 
-def _shapes(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(5, n), of (n, bins): centroid, bandwidth, rolloff (kHz), flatness and level (decibels)."""
-    bins = power.shape[1]
-    kilohertz = (np.arange(bins) * (RATE / _SIZE / 1000)).astype(np.float32)
+def _crossings(heard: Sequence[Samples], spans: Spans) -> NDArray[np.float32]:
+    """(N,) share of the neighbours in a frame between which the sign changes.
+
+    They are counted in blocks, of which a frame is five, and its hop two.
+    """
+    whole = [_LENGTH + _HOP * (count - 1) for count in spans.counts.tolist()]
+    samples = np.concatenate([one[:length] for one, length in zip(heard, whole, strict=True)])
+    changes = np.zeros(len(samples), bool)  # between a sample and the next
+    np.less(samples[1:] * samples[:-1], 0, out=changes[:-1])
+    blocks = changes.view(np.uint8).reshape(-1, _BLOCK)
+    before = np.zeros(len(blocks) + 1, np.int64)
+    np.cumsum(blocks.sum(axis=1, dtype=np.uint8), out=before[1:])
+    # A sound of n frames has 2 n + 3 blocks.
+    first = 2 * np.arange(spans.total) + 3 * spans.spread(np.arange(len(spans.counts)))
+    counts = before[first + 5] - before[first] - changes[(first + 5) * _BLOCK - 1]
+    return np.asarray(counts / (_LENGTH - 1), np.float32)
+
+
+def _shapes(power: NDArray[np.float32], runs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(5, n), of (n, bins) and (17, n) sums of _RUN bins: centroid, bandwidth, rolloff (kHz), flatness, level (dB)."""
+    kilohertz, least = _bins()
+    reached = np.cumsum(runs, axis=0)
+    reached += least
     power = power + np.float32(_LEAST_POWER)
-    total = power.sum(axis=1)
+    total = reached[-1]
     centroid = np.einsum("nf,f->n", power, kilohertz) / total
     off = kilohertz - centroid[:, None]
-    bandwidth = np.sqrt(np.einsum("nf,nf,nf->n", power, off, off) / total)
-    below = np.cumsum(power, axis=1) < np.float32(_ROLLOFF) * total[:, None]
-    rolloff = below.argmin(axis=1) * np.float32(RATE / _SIZE / 1000)
-    level = _decibels(total / bins)
-    flatness = np.float32(10) * np.log10(power).mean(axis=1) - level
+    off *= off
+    bandwidth = np.sqrt(np.einsum("nf,nf->n", power, off) / total)
+    rolloff = kilohertz[_first_above(power, reached, np.float32(_ROLLOFF) * total)]
+    level = _decibels(total / len(kilohertz))
+    flatness = _decibels(power).sum(axis=1) / len(kilohertz) - level
     return np.stack([centroid, bandwidth, rolloff, flatness, level])
 
 
-def _over_time(bands: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(384,): mean, deviation, percentiles and mean step from frame to frame, of each band."""
-    ordered = np.sort(bands, axis=1)
-    places = [round(p / 100 * (bands.shape[1] - 1)) for p in _PERCENTILES]
-    steps = np.abs(np.diff(bands, axis=1, append=bands[:, -1:])).mean(axis=1)
-    return np.concatenate([bands.mean(axis=1), bands.std(axis=1), *(ordered[:, i] for i in places), steps])
+@cache
+def _bins() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(257,) kHz of the bins, and (17, 1) what a least power in each adds to all up to the end of each run."""
+    bins = np.arange(_SIZE // 2 + 1)
+    ends = np.minimum((bins[::_RUN] + _RUN), len(bins))
+    return (bins * (RATE / _SIZE / 1000)).astype(np.float32), (ends * _LEAST_POWER).astype(np.float32)[:, None]
 
 
-def _moments(cepstra: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(80,): mean and deviation of the coefficients, and deviations of their deltas and deltas' deltas."""
-    first = deltas(cepstra)
-    return np.concatenate([cepstra.mean(axis=1), *(one.std(axis=1) for one in (cepstra, first, deltas(first)))])
+def _first_above(
+    power: NDArray[np.float32], reached: NDArray[np.float32], limit: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """(n,) the first bin with which the power of (n, bins) reaches (n,) limits; (17, n) is reached after each run.
+
+    Only the run where it happens is summed bin by bin: a cumulative sum over all bins takes half of `_shapes`.
+    """
+    here = np.arange(len(power))
+    run = (reached < limit).sum(axis=0)
+    before = np.where(run > 0, reached[run - 1, here], np.float32(0))
+    bins = np.minimum(run[:, None] * _RUN + np.arange(_RUN), power.shape[1] - 1)
+    within = np.cumsum(power[here[:, None], bins], axis=1) + before[:, None]
+    found: NDArray[np.int64] = np.minimum(run * _RUN + (within < limit[:, None]).sum(axis=1), power.shape[1] - 1)
+    return found
 
 
-def _parts(cepstra: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(80,): means of the coefficients in each part of the time, one after another."""
-    n = cepstra.shape[1]
-    starts = [n * part // _PARTS for part in range(_PARTS)]
-    parts = [cepstra[:, start : max(start + 1, n * (part + 1) // _PARTS)] for part, start in enumerate(starts)]
-    return np.concatenate([part.mean(axis=1) for part in parts])
+def _steps(bands: NDArray[np.float32], spans: Spans) -> NDArray[np.float64]:
+    """(64, n): the mean step from frame to frame, the last one's being none."""
+    steps = np.diff(bands, axis=1, append=bands[:, -1:])
+    steps[:, spans.starts[1:] - 1] = 0
+    return spans.mean(np.abs(steps, out=steps))
 
 
-def _spread(shapes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(24,): mean, deviation, and 10th and 90th percentile over time."""
-    ordered, last = np.sort(shapes, axis=1), shapes.shape[1] - 1
-    ends = [ordered[:, round(share * last)] for share in (0.1, 0.9)]
-    return np.concatenate([shapes.mean(axis=1), shapes.std(axis=1), *ends])
+def _moments(cepstra: NDArray[np.float32], spans: Spans) -> list[NDArray[np.float64]]:
+    """(20, n) each: mean and deviation of the coefficients, and deviations of their deltas and deltas' deltas."""
+    first = spans.slopes(cepstra)
+    values = np.concatenate([cepstra, first, spans.slopes(first)])
+    mean = spans.mean(values)
+    return [mean[:_CEPSTRA], spans.deviation(values, mean)]
 
 
-def _timing(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3,): log2 of the seconds, where in time the middle of the power lies (0 to 1), and the share of pauses."""
-    n = len(level)
-    power = 10 ** ((level - level.max()) / 10)
-    middle = float((power * np.arange(n)).sum() / power.sum()) / max(1, n - 1)
-    return np.array([np.log2(n * _HOP / RATE), middle, np.mean(level < level.max() - _PAUSE)], np.float32)
+def _timing(level: NDArray[np.float32], spans: Spans) -> NDArray[np.float64]:
+    """(3, n): log2 of the seconds, where in time the middle of the power lies (0 to 1), and the share of pauses."""
+    below = level - spans.spread(np.maximum.reduceat(level, spans.starts))
+    power = np.float32(10) ** (below / 10)
+    middle = spans.sum(power * spans.places()) / spans.sum(power) / np.maximum(1, spans.counts - 1)
+    return np.stack([np.log2(spans.counts * (_HOP / RATE)), middle, spans.mean(below < -_PAUSE)])
 
 
 def _decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = np.float32(10) * np.log10(np.maximum(power, np.float32(_LEAST_POWER)))
+    found = np.maximum(power, np.float32(_LEAST_POWER))
+    np.log10(found, out=found)
+    found *= np.float32(10)
     return found

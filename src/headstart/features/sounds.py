@@ -110,7 +110,7 @@ class _Bytes(io.BytesIO):
     """Bytes as a file in which decoders of damaged data may seek anywhere: outside they stay where they are."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        start = (0, self.tell(), len(self.getbuffer()))[whence]
+        start = 0 if whence == 0 else self.tell() if whence == 1 else len(self.getbuffer())
         return super().seek(start + offset) if start + offset >= 0 else self.tell()
 
 
@@ -153,13 +153,15 @@ def _too_long(seconds: float) -> str:
 
 
 def _decoded(file: Any, rates: Sequence[int]) -> Sound:
-    most = min(file.frames, MAX_SECONDS * file.samplerate)
-    outputs = {rate: Resampled(file.samplerate, rate, most) for rate in set(rates)}
+    expected = min(file.frames, MAX_SECONDS * file.samplerate)
+    outputs = {rate: Resampled(file.samplerate, rate, expected) for rate in set(rates)}
     count, full, squares = 0, 0, 0.0
     low, high = math.inf, -math.inf
     for block in _blocks(file):
-        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-        largest = max(-float(block.min()), float(block.max()))
+        alone = block.shape[1] == 1
+        mono = block[:, 0] if alone else block.mean(axis=1)
+        least, most = float(block.min()), float(block.max())
+        largest = max(-least, most)
         if not largest < _LARGEST:  # NaN is not
             raise ItemError("samples that are no numbers, or infinite, or beyond any scale: export it again")
         if largest >= _FULL_SCALE:
@@ -168,7 +170,8 @@ def _decoded(file: Any, rates: Sequence[int]) -> Sound:
         if count > MAX_SECONDS * file.samplerate:
             raise ItemError(_too_long(count / file.samplerate))
         squares += float(np.square(mono).sum())  # in pairs, and far from the largest float32
-        low, high = min(low, float(mono.min())), max(high, float(mono.max()))
+        low = min(low, least if alone else float(mono.min()))
+        high = max(high, most if alone else float(mono.max()))
         for one in outputs.values():
             one.add(mono)
     _check_samples(file, count, low, high)
