@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from headstart.engines.memory import Choice
-from headstart.features import files
+from headstart.features import files, stream
 from headstart.features.described import describe_files
 from headstart.features.embed import embed
 from headstart.features.encoder import Encoder
@@ -173,3 +173,17 @@ def test_a_few_clips_are_prepared_then_run_as_far_as_memory_allows(source, clips
     found = embed(short, source, choice=choice(1))
     assert done == order.split()
     np.testing.assert_allclose(found.matrix, [expected(path) for path in short], rtol=3e-3, atol=3e-3)
+
+
+def test_of_thousands_more_are_taken_at_a_time_and_their_rows_are_the_same(source, clips, monkeypatch):
+    taken: list[int] = []
+    prepare = stream._prepare
+    monkeypatch.setattr(stream, "_prepare", lambda *a: taken.append(len(a[-1])) or prepare(*a))
+    few = embed(clips, source, choice=choice(), described=True, use_cache=False)
+    assert max(taken) == stream._FEW
+    taken.clear()
+    monkeypatch.setattr(stream, "_THOUSANDS", len(clips))
+    more = embed(clips, source, choice=choice(), described=True, use_cache=False)
+    assert max(taken) == min(stream._MORE, len(clips))
+    np.testing.assert_array_equal(more.matrix, few.matrix)
+    np.testing.assert_array_equal(more.described, few.described)

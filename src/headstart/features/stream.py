@@ -23,8 +23,9 @@ from headstart.features.texts import Ids, batches, feeds, load_tokenizer, tokeni
 from headstart.features.windowed import windowed
 from headstart.sources.base import TextInput
 
-# Files that a worker takes at a time: on a GPU, where they may be run side by side, many.
-_FEW, _MANY = 8, 64
+# Files that a worker takes at a time: more where there are thousands, and on a GPU, where they may be run side by side.
+_FEW, _MORE, _MANY = 8, 16, 64
+_THOUSANDS = 2_000
 # Bytes of prepared items, beyond which a worker runs them before it goes on.
 _HELD = 1 << 21
 # Texts are sorted by length within this many.
@@ -66,7 +67,8 @@ def stream_files(
 ) -> Generator[list[Embedded], None, None]:
     """The files at `positions`, in that order, some at a time."""
     on_cpu = encoder.device == "cpu"
-    size = _MANY if reader.alike and not on_cpu else _FEW
+    few = _FEW if len(positions) < _THOUSANDS else _MORE
+    size = _MANY if reader.alike and not on_cpu else few
     parts = (positions[i : i + size] for i in range(0, len(positions), size))
     prepare = partial(_prepare, items, encoder, ask, reader)
     run = partial(_run_each, encoder, reader, prepare)
