@@ -31,8 +31,9 @@ from headstart.speech.checkpoint import Checkpoint
 from headstart.speech.opening import open_checkpoint
 from headstart.speech.recogniser import Recogniser
 from headstart.speech.transcript import Unreadable
-from headstart.workflow.transcription import BEAM, ENGLISH, OTHERS, transcribe
+from headstart.workflow.transcription import transcribe
 from headstart.workflow.transcription_options import STRATEGIES, TranscriptionOptions
+from headstart.workflow.transcription_task import BEAM, ENGLISH, OTHERS
 
 
 def filled(given: list[Prompt], minutes: float, seed: int) -> list[Prompt]:

@@ -32,7 +32,7 @@ from headstart.speech.lora import Lora, LoraAll  # noqa: E402
 from headstart.speech.losses import Losses  # noqa: E402
 from headstart.speech.moves import Moves  # noqa: E402
 from headstart.speech.recipe import RECIPES, Recipe  # noqa: E402
-from headstart.workflow import transcription, transcription_folds  # noqa: E402
+from headstart.workflow import transcription, transcription_folds, transcription_task  # noqa: E402
 from headstart.workflow.clock import Clock  # noqa: E402
 from headstart.workflow.transcription import transcribe  # noqa: E402
 from headstart.workflow.transcription_options import TranscriptionOptions  # noqa: E402
@@ -68,7 +68,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transcription, "open_checkpoint", lambda _: fixtures.make_checkpoint())
+    monkeypatch.setattr(transcription_task, "open_checkpoint", lambda _: fixtures.make_checkpoint())
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_tuning_that_pays_ships(
     if moves.encoder:  # one that hears 1.2 s, so that moving its encoder takes no time
         source = fixtures.make_checkpoint(size=replace(fixtures.SHAPE, positions=60))
         monkeypatch.setattr(listening, "SECONDS", 1.2)
-        monkeypatch.setattr(transcription, "open_checkpoint", lambda _: source)
+        monkeypatch.setattr(transcription_task, "open_checkpoint", lambda _: source)
         monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "home"))
     monkeypatch.setitem(RECIPES, strategy, Recipe(SETTINGS, moves))
     result = transcribe(calls, TranscriptionOptions(out=out, language="en", strategy=strategy))
@@ -169,7 +169,7 @@ def test_a_budget_tunes_in_all_folds_or_is_not_spent_on_one(
     monkeypatch.setattr(transcription, "Clock", lambda: Clock(start=0.0, _last=0.0))
     monkeypatch.setattr(Losses, "backward", timed(2.0, backward))
     monkeypatch.setattr(Losses, "mean", timed(9.0, mean))
-    monkeypatch.setattr(transcription.Task, "transcribed", transcribed)
+    monkeypatch.setattr(transcription_task.Task, "transcribed", transcribed)
     monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "home"))
     recipe = Recipe(Settings(epochs=3, batch=8, rate=1e-2, bf16=False), Lora(2))
     options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=budget)
@@ -194,7 +194,7 @@ def test_the_time_to_hear_with_an_encoder_that_moved_is_measured(
         asked.append((len(rows), encoder))
         return ["yes"] * len(rows)
 
-    monkeypatch.setattr(transcription.Task, "transcribed", transcribed)
+    monkeypatch.setattr(transcription_task.Task, "transcribed", transcribed)
     monkeypatch.setattr(transcription, "crossfit", lambda task, recipe, deadline: seen.append(recipe.moves.name))
     options = TranscriptionOptions(out=tmp_path / "x.headstart", language="en", budget=1000, strategy="lora-all")
     transcribe(calls, options)

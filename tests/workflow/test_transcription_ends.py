@@ -31,13 +31,13 @@ from headstart.adapt.settings import Settings
 from headstart.cli.main import main
 from headstart.speech.lora import Lora
 from headstart.speech.recipe import RECIPES, Recipe
-from headstart.workflow import transcription
+from headstart.workflow import transcription_task
 spec = importlib.util.spec_from_file_location("fixtures", sys.argv[1])
 fixtures = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fixtures)
 RECIPES["lora"] = Recipe(Settings(epochs=3, batch=4, rate=2e-2, bf16=False), Lora(4))
-checkpoint._PATIENCE, transcription.BEAM = 0.0, 1
-transcription.open_checkpoint = lambda _: fixtures.make_checkpoint()
+checkpoint._PATIENCE = 0.0
+transcription_task.open_checkpoint = lambda _: fixtures.make_checkpoint()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the process that tests does with it
 sys.exit(main(["fit", sys.argv[2], "--task", "transcribe", "--language", "en", "--strategy", "lora", "--out",
     sys.argv[3], *sys.argv[4:]]))

@@ -23,11 +23,11 @@ from headstart.speech.spectrograms import HeardExamples
 from headstart.tasks import Target
 from headstart.workflow.time_left import TimeLeft
 from headstart.workflow.trainings import make_room
+from headstart.workflow.transcription_task import Task
 
 if TYPE_CHECKING:
     from headstart.speech.recipe import Recipe
     from headstart.speech.tuned import Point, Tuned
-    from headstart.workflow.transcription import Task
 
 Rows = NDArray[np.int64]
 FOLDS = 3

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from headstart.evidence.errors_by_group import candidates_by_group
 from headstart.evidence.intervals import Interval
 from headstart.evidence.word_errors import Errors, changed_words
+from headstart.workflow.transcription_task import Task
 
 if TYPE_CHECKING:
     from headstart.speech.tuned import Point
-    from headstart.workflow.transcription import Task
 
 _UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 

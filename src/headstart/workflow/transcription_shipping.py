@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.model.temporary import TemporaryFolder
@@ -14,9 +14,7 @@ from headstart.speech.checkpoint import Checkpoint
 from headstart.workflow.clock import Clock
 from headstart.workflow.report import without_times
 from headstart.workflow.result import FitResult
-
-if TYPE_CHECKING:
-    from headstart.workflow.transcription import Task
+from headstart.workflow.transcription_task import Task
 
 
 class Shipping:
