@@ -205,6 +205,6 @@ def test_the_model_is_named_after_the_data(
     monkeypatch.chdir(tmp_path)
     for folder in ("birds", "a.v2", "x"):
         Path(folder).mkdir()
-    assert module.default_out(data) == Path(f"{out}.headstart")
+    assert module.default_out(data, ".headstart") == Path(f"{out}.headstart")
     monkeypatch.chdir("birds")
-    assert module.default_out(".") == Path("birds.headstart")
+    assert module.default_out(".", ".headstart") == Path("birds.headstart")

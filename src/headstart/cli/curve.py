@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.cli.fit import MODALITIES, TASKS
 from headstart.cli.output import Output
-from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, new_command
+from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, default_out, new_command
 from headstart.cli.tables import metric, table
 
 _DESCRIPTION = """\
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from headstart.workflow import CurveOptions, curve
 
     options = CurveOptions(
-        out=args.out or default_out(args.data),
+        out=args.out or default_out(args.data, ".curve.svg"),
         sources=tuple(args.source),
         strategies=tuple(args.strategy),
         shots=args.shots,
@@ -94,12 +94,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.lines(describe(report))
     out.lines([f"figure {report['figure']}"])
     return 0
-
-
-def default_out(data: str) -> Path:
-    """birds/ and birds.csv both give birds.curve.svg, in the current folder."""
-    path = Path(data).resolve()
-    return Path(f"{path.name if path.is_dir() else path.stem}.curve.svg")
 
 
 def shots(text: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.cli.ending import INTERRUPTED
 from headstart.cli.output import Output
-from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, duration, new_command
+from headstart.cli.parsing import GROUP_HELP, LABEL_HELP, default_out, duration, new_command
 from headstart.cli.tables import decimals, metric, seconds, size, skipped_line, table
 from headstart.errors import OptionError
 
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from headstart.workflow import FitOptions, fit
 
     options = FitOptions(
-        out=args.out or default_out(args.data),
+        out=args.out or default_out(args.data, ".headstart"),
         sources=tuple(args.source),
         strategies=tuple(args.strategy),
         budget=args.budget,
@@ -118,12 +118,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if result.interrupted:
         out.warn(_BEST_KEPT)
     return INTERRUPTED if result.interrupted else 0
-
-
-def default_out(data: str) -> Path:
-    """birds/ and birds.csv both give birds.headstart, in the current folder."""
-    path = Path(data).resolve()
-    return Path(f"{path.name if path.is_dir() else path.stem}.headstart")
 
 
 def describe(report: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ def new_command(
     parser.set_defaults(run=run, kept=kept)
     parser.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else there")
     return parser
+
+
+def default_out(data: str, ending: str) -> Path:
+    """Where to write: birds/ and birds.csv both give birds and the ending, in the current folder."""
+    path = Path(data).resolve()
+    return Path(f"{path.name if path.is_dir() else path.stem}{ending}")
 
 
 def duration(text: str) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from headstart.cli.ending import INTERRUPTED
 from headstart.cli.output import Output
+from headstart.cli.parsing import default_out
 from headstart.cli.tables import points, seconds, size, skipped_line, table
 from headstart.errors import OptionError
 
@@ -22,7 +23,6 @@ def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
     Raises:
         OptionError: an option that other tasks have.
     """
-    from headstart.cli.fit import default_out
     from headstart.workflow.transcription import transcribe
     from headstart.workflow.transcription_options import TranscriptionOptions
 
@@ -34,7 +34,7 @@ def fit_transcriber(args: argparse.Namespace, out: Output) -> int:
             raise OptionError(f"--{name} was given {len(given)} times; --task transcribe takes one")
     strategy = {"strategy": args.strategy[0]} if args.strategy else {}
     options = TranscriptionOptions(
-        out=args.out or default_out(args.data),
+        out=args.out or default_out(args.data, ".headstart"),
         source=args.source[0] if args.source else None,
         language=args.language,
         budget=args.budget,
