@@ -67,8 +67,9 @@ class Design:
     @property
     def effort(self) -> float:
         """Nanoseconds, about, of a step of the solver for one output."""
-        products = 0.5 * self.rows.data.size if sparse.isspmatrix_csr(self.rows) else self.rows.size / 16
-        return float(products + 2.5 * self.rows.shape[1])
+        if sparse.isspmatrix_csr(self.rows):
+            return sparse_effort(self.rows.data.size, self.rows.shape[1])
+        return float(self.rows.size / 16 + 2.5 * self.rows.shape[1])
 
     def on_features(self, fitted: Weights) -> tuple[NDArray[np.float32], Array]:
         """Weight (d, C) and bias (C,) on the features as they come, of a fit on `rows`."""
@@ -83,3 +84,8 @@ class Design:
         rounded = (weight * self.scaling.factor[:, None]).astype(np.float32)
         # From the rounded weight, so that a large offset of the features cancels exactly.
         return rounded, fitted.bias - self.scaling.center @ rounded.astype(np.float64)
+
+
+def sparse_effort(cells: int, columns: int) -> float:
+    """`Design.effort` of CSR rows with so many values."""
+    return 0.5 * cells + 2.5 * columns

@@ -4,8 +4,8 @@
 
 with z the features centred, each block (a tap of a source) at unit length, and S their within-class scatter. As the
 penalty grows it becomes the nearest class mean, which is what one to five items a class can support. The penalty is
-chosen among a grid, and tau for each penalty, by exact leave-one-out log loss: without item i of class c (weights w_i
-of W_c), and u = z_i - m_c,
+chosen downhill from the middle of a grid, and tau for each penalty, by exact leave-one-out log loss: without item i of
+class c (weights w_i of W_c), and u = z_i - m_c,
 
     m_c - w_i u / (W_c - w_i)    and    S - w_i W_c / (W_c - w_i) u u^T,
 
@@ -81,7 +81,7 @@ class ShrunkMeans:
         groups: NDArray[np.int64] | None = None,
         seed: int = 0,
     ) -> FittedUnitLinear:
-        """Fit on x (n, d) at the penalty with the least left-out log loss; deterministic, `seed` changes nothing.
+        """Fit on x (n, d) at a penalty chosen by left-out log loss; deterministic, `seed` changes nothing.
 
         Raises:
             DataError: labels or numbers as target, shapes that do not match, blocks that do not add up to d, features
@@ -124,9 +124,10 @@ class ShrunkMeans:
         there: NDArray[np.bool_],
         groups: NDArray[np.int64] | None,
     ) -> tuple[float, float, Array]:
-        """The penalty with the least left-out log loss, its tau, and its left-out distances (n, C).
+        """A penalty, its tau, and its left-out distances (n, C), by the left-out log loss.
 
-        Downhill from the middle of the grid, first over every second penalty, then to the best one's neighbours.
+        Downhill from the middle of the grid, first over every second penalty, then to the best one's neighbours: half
+        of the grid is looked at. Of two minima (seen on one of nine sets) it is the one downhill from there.
         """
         grid = sorted(self.penalties, reverse=True)
         leverages = model.leverages(np.array(grid) * model.mean)

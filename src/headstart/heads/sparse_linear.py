@@ -23,7 +23,7 @@ from scipy import sparse
 from headstart.errors import ArtefactError
 from headstart.heads.base import Floats, HeadState
 from headstart.heads.canonical import Link, Weights, losses, minimised, prior
-from headstart.heads.design import MOST_DUAL, Design
+from headstart.heads.design import MOST_DUAL, Design, sparse_effort
 from headstart.heads.folds import inner_folds
 from headstart.heads.hashed_ridge import hashed_width, hashing, ridge_on
 from headstart.heads.linear import stored_weights
@@ -44,6 +44,8 @@ SMALL, BUDGET = 7.5e6, 2.5e9
 _STEPS = 60
 # What small problems take for all folds and penalties, and the terms of a text: as seen.
 _STEPS_SMALL, _TERMS = 700, 100
+# Fits of a large problem: one a penalty, and the last.
+_FITS_LARGE = len(STRENGTHS_LARGE) + 1
 # Weights that L-BFGS may have, 40 MB.
 MOST_WEIGHTS = 10_000_000
 
@@ -80,7 +82,7 @@ class SparseLinear:
             strength, loo = STRENGTHS[best], left_out[best] * spread + centre
             (fitted,) = problem.path(np.arange(len(w)), (strength,), _STEPS)
         else:
-            steps = int(np.clip(BUDGET / (4 * effort), 10, _STEPS))
+            steps = _steps(effort)
             strength, start = chosen_on_one_fold(problem, folds, steps)
             (fitted,) = problem.path(np.arange(len(w)), (strength,), steps, start)
         weight, bias = design.on_features(Weights(fitted.weight * spread, fitted.bias * spread + centre))
@@ -113,9 +115,14 @@ def working_bytes(n: int, d: int, outputs: int) -> int:
 
 def fit_seconds(n: int, d: int, outputs: int) -> float:
     """About what a fit on TF-IDF rows (n, d) takes of one core: 984 x 14,555 x 77, 3 s; 8,002 x 21,388 x 77, 4 s."""
-    effort = (0.5 * _TERMS * n + 2.5 * d) * outputs
-    steps = _STEPS_SMALL if effort <= SMALL else np.clip(BUDGET / effort, 4 * 10, 4 * _STEPS)
-    return float(1.5e-9 * effort * steps)
+    effort = sparse_effort(_TERMS * n, d) * outputs
+    steps = _STEPS_SMALL if effort <= SMALL else _FITS_LARGE * _steps(effort)
+    return 1.5e-9 * effort * steps
+
+
+def _steps(effort: float) -> int:
+    """The most steps of a fit of a large problem, of which one takes `effort`."""
+    return int(np.clip(BUDGET / (_FITS_LARGE * effort), 10, _STEPS))
 
 
 def _hashed(
